@@ -1,0 +1,51 @@
+"""How far a task is, in numbers, derived from its last progress text."""
+
+import re
+from dataclasses import dataclass
+
+_SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:/|of)\s*(\d+(?:\.\d+)?)")
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """How far a task is, derived from its last progress text.
+
+    Args:
+        fraction: done, from 0 to 1.
+        rate: units a second, or the fraction a second where only a percentage is known;
+            ``None`` if it cannot be told yet.
+        remaining: seconds until the end at this rate, or ``None``.
+    """
+
+    fraction: float
+    rate: float | None
+    remaining: float | None
+
+    @property
+    def percent(self) -> int:
+        """The fraction in whole percent; 100 only when all is done."""
+        return int(self.fraction * 100)
+
+
+def find_measure(text: str | None, *, elapsed: float | None = None) -> Measure | None:
+    """Return what a progress text says in numbers, or ``None`` if it has none.
+
+    Args:
+        text: such as ``"updating: 3/10"`` (PowerCRUD's form and ours) or ``"30%"``.
+        elapsed: seconds from the start of the attempt to the last sign of life.
+    """
+    share = _SHARE.search(text or "")
+    percent = None if share else _PERCENT.search(text or "")
+    if share:
+        done, total = float(share[1]), float(share[2])
+    elif percent:
+        done, total = float(percent[1]) / 100, 1.0
+    else:
+        return None
+    if not total:
+        return None
+    fraction = min(done / total, 1.0)
+    rate = done / elapsed if elapsed and done else None
+    remaining = max(total - done, 0.0) / rate if rate else None
+    return Measure(fraction=fraction, rate=rate, remaining=remaining)
