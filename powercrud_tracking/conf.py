@@ -1,0 +1,43 @@
+"""The one door to the setting ``POWERCRUD_ASYNC_DASHBOARD``."""
+
+from collections.abc import Callable
+from typing import Any
+
+from appconf import AppConf
+from django.conf import settings
+from django.core.signals import setting_changed
+
+SETTING = "POWERCRUD_ASYNC_DASHBOARD"
+
+
+class PowercrudConf(AppConf):
+    """Declares the setting, so that it always exists."""
+
+    ASYNC_DASHBOARD: dict[str, Any] = {}
+
+    class Meta:
+        prefix = "POWERCRUD"
+
+
+def get_setting() -> Any:
+    """Return what the project wrote, as it is now; ``{}`` if it wrote nothing."""
+    return getattr(settings, SETTING, {})
+
+
+def get_queue_settings() -> dict[str, Any]:
+    """Return django-q2's ``Q_CLUSTER``; ``{}`` if the project has none."""
+    return getattr(settings, "Q_CLUSTER", None) or {}
+
+
+def clear_when_settings_change(*cached: Callable[..., Any]) -> None:
+    """Empty these ``functools`` caches whenever a test overrides a setting.
+
+    Any setting: a configuration names models, fields and dotted paths, and other settings
+    (``INSTALLED_APPS``, ``Q_CLUSTER``) decide what those mean.
+    """
+
+    def clear(**kwargs: Any) -> None:
+        for function in cached:
+            function.cache_clear()  # type: ignore[attr-defined]
+
+    setting_changed.connect(clear, weak=False)
