@@ -1,0 +1,64 @@
+"""What remains of an attempt that failed, when the next one has taken over the record."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db import models, router, transaction
+from django.db.models import Max
+
+from powercrud_tracking.failures import Failure
+from powercrud_tracking.lifecycle import Status
+from powercrud_tracking.models import AsyncTaskAttempt
+from powercrud_tracking.payloads import cut
+from powercrud_tracking.records import Record
+
+
+def record_attempts(
+    records: Iterable[Record], failure: Failure, *, outcome: Status, ended_at: datetime, limit: int
+) -> None:
+    """Keep the last attempt of each of these tasks; what is kept already stays.
+
+    Args:
+        records: the tasks as they are after the event. One that never started has no attempt.
+        failure: why they ended.
+        outcome: ``failed`` or ``lost``; a record that has another status by now is left out.
+        ended_at: when.
+        limit: most characters of the traceback; its end is what counts.
+    """
+    ended = [record for record in records if record.status in {outcome, None}]
+    numbers = _get_numbers(ended)
+    using = router.db_for_write(AsyncTaskAttempt)
+    trace = failure.traceback
+    rows = [
+        AsyncTaskAttempt(
+            task_name=record.task_name,
+            number=numbers[record.task_name],
+            started_at=record.started_at,
+            ended_at=ended_at,
+            worker=record.worker or "",
+            outcome=outcome,
+            exception_class=cut(failure.exception_class, 255),
+            message=failure.reason,
+            traceback=trace if len(trace) <= limit else f"…{trace[1 - limit :]}",
+        )
+        for record in ended
+        if numbers[record.task_name]
+    ]
+    if rows:
+        with transaction.atomic(using=using):
+            AsyncTaskAttempt.objects.using(using).bulk_create(rows, ignore_conflicts=True)
+
+
+def _get_numbers(records: list[Record]) -> dict[str, int]:
+    """Return which attempt is each task's last; a table may not count them."""
+    numbers = {record.task_name: record.attempts for record in records}
+    uncounted = [task_name for task_name, number in numbers.items() if number is None]
+    if uncounted:
+        kept = dict(get_attempts(uncounted).values_list("task_name").annotate(last=Max("number")))
+        numbers |= {task_name: kept.get(task_name, 0) + 1 for task_name in uncounted}
+    return numbers
+
+
+def get_attempts(task_names: Iterable[str]) -> models.QuerySet[AsyncTaskAttempt]:
+    """Return the failed attempts of these tasks, newest first."""
+    return AsyncTaskAttempt.objects.filter(task_name__in=list(task_names)).order_by("-number")

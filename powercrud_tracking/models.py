@@ -1,0 +1,198 @@
+"""The table to inherit, the table to use, and the vocabulary of reads."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Self
+
+from django.db import models
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from powercrud_tracking.config import DEFAULT_FIELDS
+from powercrud_tracking.lifecycle import FINISHED, OPEN, Status
+
+
+class AsyncTaskRecordQuerySet(models.QuerySet):
+    """Reads that have names and chain like a sentence.
+
+    They speak in logical names: ``records.get_rows()`` binds the same vocabulary to a
+    project's own table.
+    """
+
+    names: Mapping[str, str] = DEFAULT_FIELDS
+
+    def _clone(self) -> Self:
+        clone = super()._clone()
+        clone.names = self.names
+        return clone
+
+    def named(self, names: Mapping[str, str]) -> Self:
+        """Return these rows, read by other field names.
+
+        Args:
+            names: logical name to field name, of those that the table has.
+        """
+        clone = self._clone()
+        clone.names = names
+        return clone
+
+    def _where(self, logical: str, value: Any, lookup: str = "exact") -> Self:
+        name = self.names.get(logical)
+        return self if name is None else self.filter(**{f"{name}__{lookup}": value})
+
+    def named_task(self, task_name: str) -> Self:
+        """Return the row of one task."""
+        return self._where("task_name", task_name)
+
+    def named_tasks(self, task_names: Iterable[str]) -> Self:
+        """Return the rows of several tasks."""
+        return self._where("task_name", list(task_names), "in")
+
+    def get_task_names(self) -> list[str]:
+        """Return the names of these tasks."""
+        return list(self.values_list(self.names["task_name"], flat=True))
+
+    def with_status(self, statuses: Iterable[Status | str]) -> Self:
+        """Return the rows with one of these statuses."""
+        return self._where("status", sorted(statuses), "in")
+
+    def open(self) -> Self:
+        """Return the tasks that have not ended."""
+        return self.with_status(OPEN)
+
+    def finished(self) -> Self:
+        """Return the tasks that have ended, one way or another."""
+        return self.with_status(FINISHED)
+
+    def of_func(self, func: str) -> Self:
+        """Return the runs of one function."""
+        return self._where("func", func)
+
+    def launched_by(self, user: Any) -> Self:
+        """Return the tasks that this user queued; none for somebody without a key."""
+        key = getattr(user, "pk", None)
+        if key is None or "launched_by_id" not in self.names:
+            return self.none()
+        return self._where("launched_by_id", str(key))
+
+    def silent_since(self, cutoff: datetime) -> Self:
+        """Return the tasks that have given no sign of life since then.
+
+        None, if the table keeps no time from which that could be known.
+        """
+        for logical in ("updated_at", "created_at"):
+            if logical in self.names:
+                return self._where(logical, cutoff, "lt")
+        return self.none()
+
+    def failed_at(self, at: datetime) -> Self:
+        """Return the tasks that failed or were lost at exactly this time."""
+        return self._where("failed_at", at)
+
+    def ended_before(self, cutoff: datetime) -> Self:
+        """Return the tasks that ended before then, by the best time that the table keeps."""
+        times = [
+            self.names[logical]
+            for logical in ("completed_at", "failed_at", "updated_at", "created_at")
+            if logical in self.names
+        ]
+        if not times:
+            return self.none()
+        ended = Coalesce(*times) if len(times) > 1 else models.F(times[0])
+        return self.alias(_ended=ended).filter(_ended__lt=cutoff)
+
+    def newest_first(self) -> Self:
+        """Return the rows in the order in which people read them."""
+        created = self.names.get("created_at")
+        return self.order_by(*([f"-{created}"] if created else []), "-pk")
+
+
+class AbstractAsyncTaskRecord(models.Model):
+    """One row for each background task: inherit it to add fields of your own.
+
+    No foreign key to the user: a constraint that is checked at commit would break the
+    transaction of whoever launches a task.
+    """
+
+    task_name = models.CharField(_("task name"), max_length=255, unique=True)
+    status = models.CharField(
+        _("status"), max_length=16, choices=Status.choices, default=Status.PENDING
+    )
+    message = models.TextField(_("message"), blank=True, default="")
+    progress_payload = models.TextField(_("progress"), blank=True, default="")
+    user_label = models.CharField(_("user"), max_length=255, blank=True, default="")
+    affected_objects = models.TextField(_("objects"), blank=True, default="")
+    task_args = models.JSONField(_("arguments"), null=True, blank=True)
+    task_kwargs = models.JSONField(_("keyword arguments"), null=True, blank=True)
+    result_payload = models.JSONField(_("result"), null=True, blank=True)
+    cleaned_up = models.BooleanField(_("cleaned up"), default=False)
+    created_at = models.DateTimeField(_("queued at"), default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(_("updated at"), auto_now=True)
+    started_at = models.DateTimeField(_("started at"), null=True, blank=True)
+    completed_at = models.DateTimeField(_("completed at"), null=True, blank=True)
+    failed_at = models.DateTimeField(_("failed at"), null=True, blank=True)
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)
+    func = models.CharField(_("function"), max_length=255, blank=True, default="")
+    task_group = models.CharField(_("group"), max_length=255, blank=True, default="")
+    queue_id = models.CharField(_("id in the queue"), max_length=64, blank=True, default="")
+    worker = models.CharField(_("worker"), max_length=255, blank=True, default="")
+    launched_by_id = models.CharField(_("key of the user"), max_length=255, blank=True, default="")
+    extra = models.JSONField(_("extra"), null=True, blank=True)
+
+    objects = AsyncTaskRecordQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+        verbose_name = _("task record")
+        verbose_name_plural = _("task records")
+        # What the pages read: newest first, and that within a status, a function, a person.
+        indexes = (
+            models.Index(fields=["-created_at"]),
+            models.Index(fields=["status", "-created_at"]),
+            models.Index(fields=["func", "-created_at"]),
+            models.Index(fields=["launched_by_id", "-created_at"]),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.func or _('task')} {self.task_name}"
+
+
+class AsyncTaskRecord(AbstractAsyncTaskRecord):
+    """The table that a project gets without writing one."""
+
+    class Meta(AbstractAsyncTaskRecord.Meta):
+        abstract = False
+
+
+class AsyncTaskAttempt(models.Model):
+    """One failed or lost attempt; a task that succeeds at once has none.
+
+    By the task's name and without a foreign key, so that it serves custom tables too.
+    """
+
+    task_name = models.CharField(_("task name"), max_length=255)
+    number = models.PositiveIntegerField(_("number"))
+    started_at = models.DateTimeField(_("started at"), null=True, blank=True)
+    ended_at = models.DateTimeField(_("ended at"))
+    worker = models.CharField(_("worker"), max_length=255, blank=True, default="")
+    outcome = models.CharField(
+        _("outcome"),
+        max_length=16,
+        choices=[(s.value, s.label) for s in (Status.FAILED, Status.LOST)],
+    )
+    exception_class = models.CharField(_("exception"), max_length=255, blank=True, default="")
+    message = models.TextField(_("message"), blank=True, default="")
+    traceback = models.TextField(_("traceback"), blank=True, default="")
+
+    class Meta:
+        verbose_name = _("failed attempt")
+        verbose_name_plural = _("failed attempts")
+        constraints = (
+            models.UniqueConstraint(
+                fields=["task_name", "number"], name="powercrud_tracking_attempt"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.task_name} #{self.number}"

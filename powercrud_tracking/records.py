@@ -1,0 +1,140 @@
+"""Between a project's fields and our names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+from django.apps import apps
+from django.db import models, router
+from django.utils import timezone
+
+from powercrud_tracking import conf
+from powercrud_tracking.config import DEFAULT_FIELDS, DashboardConfig, get_config
+from powercrud_tracking.lifecycle import OPEN, Status
+from powercrud_tracking.measures import Measure, find_measure
+from powercrud_tracking.models import AsyncTaskRecordQuerySet
+from powercrud_tracking.references import find_mapped_field
+
+
+@dataclass(frozen=True, eq=False)
+class RecordMap:
+    """Which field of which model holds what.
+
+    Args:
+        model: the record model.
+        fields: logical name to the model's field, of those that the table keeps.
+    """
+
+    model: type[models.Model]
+    fields: Mapping[str, models.Field]
+
+    @property
+    def names(self) -> dict[str, str]:
+        return {logical: field.name for logical, field in self.fields.items()}
+
+
+@cache
+def get_record_map(config: DashboardConfig) -> RecordMap:
+    """Return where a configuration stores things.
+
+    A default whose field the model lacks is left out.
+
+    Raises:
+        LookupError: there is no such model.
+    """
+    model = apps.get_model(config.record_model)
+    found = {logical: find_mapped_field(config, model, logical) for logical in DEFAULT_FIELDS}
+    return RecordMap(model, {name: field for name, field in found.items() if field is not None})
+
+
+conf.clear_when_settings_change(get_record_map)
+
+
+def get_rows(
+    config: DashboardConfig | None = None, *, using: str | None = None
+) -> AsyncTaskRecordQuerySet:
+    """Return all rows of a configuration's table, with the vocabulary of reads.
+
+    Args:
+        config: the setting's, unless given.
+        using: the alias of the database; the router's choice for reading, unless given.
+    """
+    record_map = get_record_map(config or get_config())
+    using = using or router.db_for_read(record_map.model)
+    return AsyncTaskRecordQuerySet(record_map.model, using=using).named(record_map.names)
+
+
+class Record:
+    """A row as pages, admin and poll see it: by logical names, ``None`` for what is not kept."""
+
+    def __init__(self, row: models.Model, record_map: RecordMap) -> None:
+        self.row = row
+        self.pk = row.pk
+        self._names = record_map.names
+
+    def __getattr__(self, logical: str) -> Any:
+        if logical not in DEFAULT_FIELDS:
+            raise AttributeError(logical)
+        name = self._names.get(logical)
+        return None if name is None else getattr(self.row, name)
+
+    @property
+    def status(self) -> Status | None:
+        """The status, or ``None`` if the table keeps none or holds a word that is not ours."""
+        name = self._names.get("status")
+        value = None if name is None else getattr(self.row, name)
+        return Status(value) if value in Status.values else None
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in OPEN
+
+    @property
+    def title(self) -> str:
+        """What runs, in words: "Bulk update task"; the task's name if the function is not kept."""
+        words = (self.func or "").rpartition(".")[2].strip("_").replace("_", " ")
+        return words[:1].upper() + words[1:] or self.task_name
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When the task ended, however it did; ``None`` while it is open."""
+        return None if self.is_open else self.completed_at or self.failed_at
+
+    @property
+    def waited(self) -> timedelta | None:
+        """How long it was queued before its last attempt began, or has been until now."""
+        if self.created_at is None or (self.started_at is None and not self.is_open):
+            return None
+        return max((self.started_at or timezone.now()) - self.created_at, timedelta())
+
+    @property
+    def ran(self) -> timedelta | None:
+        """How long its last attempt ran, or has been running until now."""
+        until = timezone.now() if self.is_open else self.ended_at
+        if self.started_at is None or until is None:
+            return None
+        return max(until - self.started_at, timedelta())
+
+    @property
+    def measure(self) -> Measure | None:
+        """How far it is, in numbers, if its progress text has any."""
+        elapsed = None
+        if self.started_at is not None and self.updated_at is not None:
+            elapsed = (self.updated_at - self.started_at).total_seconds()
+        return find_measure(self.progress, elapsed=elapsed)
+
+
+def read(rows: AsyncTaskRecordQuerySet, config: DashboardConfig | None = None) -> list[Record]:
+    """Return rows as pages see them."""
+    record_map = get_record_map(config or get_config())
+    return [Record(row, record_map) for row in rows]
+
+
+def find_record(
+    task_name: str, config: DashboardConfig | None = None, *, using: str | None = None
+) -> Record | None:
+    """Return the record of a task, or ``None``."""
+    rows = get_rows(config, using=using).named_task(task_name)[:1]
+    return next(iter(read(rows, config)), None)
