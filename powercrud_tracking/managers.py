@@ -1,0 +1,496 @@
+"""PowerCRUD's manager, keeping one true row for each task."""
+
+import logging
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.db import DatabaseError, router
+from django_q.exceptions import TimeoutException
+from django_q.models import Task
+from powercrud.async_manager import AsyncManager
+
+from powercrud_tracking import (
+    attempts,
+    bulk,
+    failures,
+    formatters,
+    layers,
+    missing_table,
+    records,
+    travel,
+)
+from powercrud_tracking.config import get_config, load
+from powercrud_tracking.lifecycle import Event, Status
+from powercrud_tracking.lock_limits import MOST_SECONDS, limit_waiting
+from powercrud_tracking.progress import find_running_task
+from powercrud_tracking.recorder import TaskStillOpenError, get_recorder
+from powercrud_tracking.values import ValueBuilder, call_or_fall_back, get_failure
+
+logger = logging.getLogger("powercrud_tracking")
+
+QUEUE_OPTIONS = frozenset(
+    [
+        "ack_failure",
+        "broker",
+        "cached",
+        "chain",
+        "cluster",
+        "hook",
+        "iter_cached",
+        "iter_count",
+        "q_options",
+        "save",
+        "sync",
+        "timeout",
+    ]
+)
+"""Keyword arguments of a launch that django-q2 keeps to itself: no function sees them."""
+
+
+@dataclass
+class _Launch:
+    """A launch under way: whose, whether its row was written ahead, whether it has started."""
+
+    manager: "ModelTrackingAsyncManager"
+    task_name: str
+    written: bool = False
+    started: bool = False
+
+
+@dataclass
+class _Ending:
+    """What is known of a task while PowerCRUD handles its end, and whether that was recorded."""
+
+    func: str
+    last_progress: str | None
+    recorded: bool = False
+
+
+_launch: ContextVar[_Launch | None] = ContextVar("powercrud_tracking_launch", default=None)
+_ending: ContextVar[_Ending | None] = ContextVar("powercrud_tracking_ending", default=None)
+_ended: ContextVar[tuple[str, datetime] | None] = ContextVar(
+    "powercrud_tracking_ended", default=None
+)
+
+
+def find_launching_manager(task_name: str) -> "ModelTrackingAsyncManager | None":
+    """Return the manager that is launching this task right now, or ``None``."""
+    launch = _launch.get()
+    return launch.manager if launch is not None and launch.task_name == task_name else None
+
+
+def take_ended() -> tuple[str, datetime] | None:
+    """Return which attempt's end was recorded last here, and forget it.
+
+    An attempt is known by django-q2's id of the task and the time when it stopped; a name may
+    be used again.
+    """
+    ended = _ended.get()
+    _ended.set(None)
+    return ended
+
+
+class ModelTrackingAsyncManager(AsyncManager):
+    """Queues like PowerCRUD's ``AsyncManager`` and records every event in one row a task.
+
+    Args:
+        config: a ``DashboardConfig`` (instance, or a subclass of it as class or instance),
+            which is complete; or a dict of keys, or PowerCRUD's ``AsyncDashboardConfig``,
+            which are laid over the settings and the class attributes.
+        **overrides: further keys by their field names, such as ``payload_limit=1024``.
+
+    Raises:
+        django.core.exceptions.ImproperlyConfigured: the configuration is wrong, in the words
+            of ``manage.py check``; or PowerCRUD refuses the cache.
+
+    The class attributes of PowerCRUD's own tracker keep working, and so do its hooks.
+    """
+
+    record_model_path: ClassVar[str | None] = None
+    field_map: ClassVar[Mapping[str, str | None]] = {}
+    create_defaults: ClassVar[Any] = {}
+
+    def __init__(self, config: Any = None, **overrides: Any) -> None:
+        super().__init__()
+        self.config = layers.build_config(self, config, overrides)
+        self._recorder = get_recorder(self.config)
+        self._values = ValueBuilder(self.config, self._recorder.fields, self)
+
+    # --- configuration -----------------------------------------------------------------
+
+    def get_record_model_path(self) -> str:
+        """Return the record model of this class, as ``app_label.ModelName``."""
+        return self.record_model_path or get_config().record_model
+
+    def get_travelling(self) -> dict[str, Any]:
+        """Return what a worker needs to build this manager: its class path and differences.
+
+        Raises:
+            django.core.exceptions.ImproperlyConfigured: a value cannot travel, a callable say.
+        """
+        cls = type(self)
+        return {
+            "manager_class": f"{cls.__module__}.{cls.__qualname__}",
+            "manager_config": travel.pack(self.config, layers.get_class_config(self)),
+        }
+
+    # --- formatting hooks --------------------------------------------------------------
+
+    def format_user(self, user: Any) -> Any:
+        """Return how a user is called in the row; ``user`` may be ``None``."""
+        return self._get_function("format_user", formatters.format_user)(user)
+
+    def format_objects(self, objects: Any) -> Any:
+        """Return how the objects that a task works on are called in the row."""
+        return self.format_affected(objects)
+
+    def format_affected(self, affected_objects: Any) -> Any:
+        """PowerCRUD's name of ``format_objects``, kept for subclasses that override it."""
+        return self._get_function("format_objects", formatters.format_objects)(affected_objects)
+
+    def format_payload(self, payload: Any) -> Any:
+        """Return how arguments and results are stored; what it returns is bounded and redacted."""
+        return self._get_function("format_payload", lambda value: value)(payload)
+
+    def _get_function(self, key: str, built_in: Callable[..., Any]) -> Callable[..., Any]:
+        target = getattr(self.config, key)
+        return built_in if target is None else load(target, key.upper())
+
+    # --- events ------------------------------------------------------------------------
+
+    def _serialise_json(self, value: Any) -> Any:
+        # PowerCRUD's own recurses without end on a circular value (seen with 0.9.16), and
+        # what it makes readable we bound and redact anyway.
+        return value
+
+    def async_task_lifecycle(self, event: str, task_name: str, **payload: Any) -> None:
+        """Record an event. What goes wrong is logged with its traceback and harms nobody.
+
+        Args:
+            event: a ``lifecycle.Event`` or its value; ``"error"`` means ``fail``.
+            task_name: the task's name.
+            **payload: what PowerCRUD sends (``status``, ``message``, ``progress_payload``,
+                ``user``, ``affected_objects``, ``task_args``, ``task_kwargs``, ``result``,
+                ``timestamp``, ``extra``, ``django_q2_task_id``), and ``func``, ``group``
+                and ``worker``.
+        """
+        try:
+            self._record(Event(event), self._get_own_name(task_name), payload)
+        except TaskStillOpenError:
+            raise
+        except Exception as exc:
+            known = isinstance(exc, DatabaseError) and missing_table.is_known(self._recorder.model)
+            if not known:
+                logger.exception("Could not record %s for task %s.", event, task_name)
+
+    def update_progress(self, task_name: str, progress_data: str) -> None:
+        """Update the cached progress and the row; see PowerCRUD's ``AsyncManager``."""
+        super().update_progress(self._get_own_name(task_name), progress_data)
+
+    def _get_own_name(self, task_name: str) -> str:
+        # A task that django-q2's admin queued again runs under a new name, but carries the
+        # task_key of its predecessor, and its code reports under that.
+        running = find_running_task()
+        return running.task_name if running and running.task_key == task_name else task_name
+
+    def _record(self, event: Event, task_name: str, payload: Mapping[str, Any]) -> None:
+        launch = _launch.get()
+        if launch is not None and launch.task_name != task_name:
+            launch = None
+        if event is Event.CREATE and launch is not None and launch.written:
+            # PowerCRUD's own create, after the enqueue: the row was written ahead of it.
+            values = {"queue_id": self._values.fit("queue_id", payload.get("django_q2_task_id"))}
+            self._write(event, task_name, values, payload)
+            return
+
+        brought = payload.get("status") if event is Event.CLEANUP else None
+        brought = Status(brought) if brought in Status.values else None
+        if event is Event.COMPLETE or brought is Status.SUCCESS:
+            event, brought, payload = self._judge_success(event, brought, payload, task_name)
+        values = self._values.build(event, payload, brought)
+        running = find_running_task()
+        if event is Event.PROGRESS and running is not None and running.task_name == task_name:
+            running.write_or_hold(
+                lambda: self._write(event, task_name, values, payload),
+                using=router.db_for_write(self._recorder.model),
+                interval=self.config.progress_interval,
+            )
+            return
+        written = self._write(event, task_name, values, payload, brought)
+        if launch is not None:
+            launch.written = launch.written or (written and event is Event.CREATE)
+            launch.started = launch.started or event is Event.START
+        if running is not None and running.task_name == task_name and event is Event.START:
+            running.started = written
+        ending = _ending.get()
+        if written and ending is not None and event in {Event.COMPLETE, Event.FAIL}:
+            ending.recorded = True
+        if written and event is Event.FAIL:
+            self._record_attempt(task_name, payload, values)
+
+    def _record_attempt(
+        self, task_name: str, payload: Mapping[str, Any], values: Mapping[str, Any]
+    ) -> None:
+        using = router.db_for_write(self._recorder.model)
+        record = records.find_record(task_name, self.config, using=using)
+        if record is not None:
+            attempts.record_attempts(
+                [record],
+                get_failure(payload),
+                outcome=Status.FAILED,
+                ended_at=values["failed_at"],
+                limit=self.config.payload_limit,
+            )
+
+    def record_lost(self, messages: Mapping[str, str], *, silent_since: datetime) -> list[str]:
+        """Record that tasks are lost, and release what PowerCRUD holds for them.
+
+        Args:
+            messages: task name to what was looked at.
+            silent_since: a sign of life after this saves the task.
+
+        Returns:
+            The names of those that are lost now; the others ended or spoke meanwhile.
+        """
+        at = self._current_timestamp()
+        fitted = {name: self._values.fit("message", text) for name, text in messages.items()}
+        lost = self._recorder.record_lost(fitted, at=at, silent_since=silent_since)
+        using = router.db_for_write(self._recorder.model)
+        rows = records.get_rows(self.config, using=using).named_tasks(lost)
+        for record in records.read(rows, self.config):
+            failure = failures.Failure(reason=messages[record.task_name])
+            attempts.record_attempts(
+                [record], failure, outcome=Status.LOST, ended_at=at, limit=self.config.payload_limit
+            )
+            self.remove_active_task(record.task_name)
+        return lost
+
+    def _write(
+        self,
+        event: Event,
+        task_name: str,
+        values: Mapping[str, Any],
+        payload: Mapping[str, Any],
+        brought: Status | None = None,
+    ) -> bool:
+        return self._recorder.record(
+            event,
+            task_name,
+            values,
+            brought=brought,
+            defaults=lambda: self._get_create_defaults(task_name, payload),
+            refuse_open=event is Event.CREATE and find_launching_manager(task_name) is not None,
+        )
+
+    def _get_create_defaults(self, task_name: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+        defaults = self.config.create_defaults
+        if isinstance(defaults, Mapping):
+            return defaults
+        return call_or_fall_back(
+            load(defaults, "CREATE_DEFAULTS"), lambda *args: {}, task_name, payload
+        )
+
+    def _judge_success(
+        self, event: Event, brought: Status | None, payload: Mapping[str, Any], task_name: str
+    ) -> tuple[Event, Status | None, Mapping[str, Any]]:
+        """Return the event as it is, or as the failure that its result means."""
+        ending = _ending.get()
+        func = payload.get("func") or (ending.func if ending else "")
+        is_failed = self._get_function("failed_result", failures.is_failed_result)
+        if not call_or_fall_back(is_failed, failures.is_failed_result, func, payload.get("result")):
+            return event, brought, payload
+        # Why is only in the last progress text: PowerCRUD's bulk workers swallow the rest.
+        text = ending.last_progress if ending else self._find_cached_progress(task_name)
+        if not text:
+            record = records.find_record(task_name, self.config)
+            text = record.progress if record else None
+        message = text or f"The task returned {payload.get('result')!r}"
+        payload = {**payload, "message": message}
+        if event is Event.COMPLETE:
+            return Event.FAIL, None, payload
+        return event, Status.FAILED, payload
+
+    def _find_cached_progress(self, task_name: str) -> str | None:
+        text = self.get_progress(task_name)
+        return None if text == self.STATUSES.PENDING else text
+
+    def handle_task_completion(self, task: Task, task_name: str) -> None:
+        """Record how a task ended; see PowerCRUD's ``AsyncManager``."""
+        # The clean-up inside deletes the cached progress, which may hold the reason.
+        ending = _Ending(task.func, self._find_cached_progress(task_name))
+        token = _ending.set(ending)
+        try:
+            # It runs in the monitor, which ends the tasks of all workers.
+            with limit_waiting(MOST_SECONDS):
+                super().handle_task_completion(task, task_name)
+        finally:
+            _ending.reset(token)
+        if ending.recorded:
+            _ended.set((task.id, task.stopped))
+
+    def cleanup_completed_tasks(self) -> dict[str, Any]:
+        """Reconcile, and release what PowerCRUD still holds for tasks that have ended.
+
+        PowerCRUD's own takes a missing result for the end of a task, and so takes the locks of
+        queued and running ones (seen with 0.9.16).
+
+        Returns:
+            PowerCRUD's summary: ``active_tasks`` (a number), ``cleaned`` and ``skipped`` (by
+            task name).
+        """
+        # Upkeep stands below managers in the order of imports: it asks one to write.
+        from powercrud_tracking import upkeep
+
+        report = upkeep.reconcile()
+        active = self.get_active_tasks()
+        summary: dict[str, Any] = {"active_tasks": len(active), "cleaned": {}, "skipped": {}}
+        for task_name in sorted(active):
+            record = records.find_record(task_name, self.config)
+            if record is None or record.is_open:
+                summary["skipped"][task_name] = report.left.get(task_name, "it has not ended")
+                continue
+            summary["cleaned"][task_name] = self._release(task_name, str(record.status))
+        return summary
+
+    def _release(self, task_name: str, reason: str) -> dict[str, Any]:
+        locks = self.cache.get(f"{self.conflict_prefix}{task_name}") or ()
+        progress = self.get_progress(task_name)
+        self.remove_active_task(task_name)
+        self._emit_lifecycle(Event.CLEANUP, task_name)
+        return {
+            "reason": reason,
+            "conflict_lock_keys": len(locks),
+            "progress_entries": 0 if progress is None else 1,
+            "dashboard_records": 0,
+        }
+
+    # --- launching ---------------------------------------------------------------------
+
+    def launch_async_task(
+        self,
+        func: Any,
+        *args: Any,
+        conflict_ids: Any = None,
+        user: Any = None,
+        affected_objects: Any = None,
+        task_key: str | None = None,
+        group: str | None = None,
+        **kwargs: Any,
+    ) -> str:
+        """Queue a task; see PowerCRUD's ``AsyncManager``, whose arguments these are.
+
+        The row is written ahead of the enqueue, so that no worker can be faster.
+
+        Raises:
+            TaskStillOpenError: the name belongs to a task that has not ended; nothing changes.
+            django.core.exceptions.ImproperlyConfigured: this manager could not be built by a
+                worker.
+            Exception: PowerCRUD could not queue the task; the row says ``failed`` and why.
+        """
+        self.get_travelling()
+        task_name, args = self._take_task_name(task_key, args)
+        args = tuple(bulk.without_controls(value) for value in args)
+        launch = _Launch(self, task_name)
+        token = _launch.set(launch)
+        try:
+            self._write_ahead(
+                task_name,
+                user=user,
+                affected_objects=affected_objects,
+                task_args=[bulk.without_info(value) for value in args],
+                task_kwargs={k: v for k, v in kwargs.items() if k not in QUEUE_OPTIONS},
+                func=func,
+                group=group,
+            )
+            return self._enqueue(
+                launch,
+                func,
+                *args,
+                conflict_ids=conflict_ids,
+                user=user,
+                affected_objects=affected_objects,
+                task_key=task_name,
+                group=group,
+                **kwargs,
+            )
+        finally:
+            _launch.reset(token)
+
+    def _take_task_name(self, task_key: str | None, args: tuple[Any, ...]) -> tuple[str, tuple]:
+        """Return the name of the task and the arguments without it.
+
+        PowerCRUD takes a string in the last place that parses as a UUID for the name (seen
+        with 0.9.16; its own views pass it so). The row is written before PowerCRUD looks.
+        """
+        if task_key is None and args and isinstance(args[-1], str):
+            try:
+                UUID(args[-1])
+            except ValueError:
+                pass
+            else:
+                return args[-1], args[:-1]
+        return task_key or self.generate_task_name(), args
+
+    def _write_ahead(self, task_name: str, **payload: Any) -> None:
+        try:
+            # Not by _emit_lifecycle(), which would swallow the refusal.
+            self.async_task_lifecycle(
+                Event.CREATE,
+                task_name,
+                status=Status.PENDING,
+                message="Task queued",
+                timestamp=self._current_timestamp(),
+                **payload,
+            )
+        except TaskStillOpenError:
+            raise
+        except Exception:
+            logger.exception("Could not record create for task %s.", task_name)
+
+    def _enqueue(self, launch: _Launch, func: Any, *args: Any, **kwargs: Any) -> str:
+        try:
+            return super().launch_async_task(func, *args, **kwargs)
+        except (Exception, TimeoutException) as exc:
+            # With sync the task itself has run and failed, inside the launch. Its exception is
+            # what PowerCRUD's stands for, unless it is a timeout, which PowerCRUD lets pass.
+            cause = exc.__context__ if launch.started and exc.__context__ else exc
+            trace = failures.parse_failure(cause).traceback
+            # A task's result is worded as django-q2 words it, so that it reads the same.
+            result = f"{cause} : {trace}" if launch.started else trace
+            self._emit_lifecycle(
+                Event.FAIL,
+                launch.task_name,
+                status=Status.FAILED,
+                message=result if launch.started else str(exc),
+                result=result,
+            )
+            raise
+
+    # --- pages -------------------------------------------------------------------------
+
+    @classmethod
+    def as_view(cls, template_name: str | None = None) -> Callable[..., Any]:
+        """Return the view that PowerCRUD's modal polls, telling the truth."""
+        # The poll stands below managers in the order of imports: it reads what those write.
+        from powercrud_tracking.poll import build_poll
+
+        return build_poll(cls)
+
+    @classmethod
+    def get_urlpatterns(cls, prefix: str = "powercrud/") -> Any:
+        """Return what replaces PowerCRUD's own line in a project's URLs.
+
+        Args:
+            prefix: where the ``powercrud`` namespace is mounted.
+        """
+        # They need settings, and whoever imports a manager may not serve pages.
+        from django.urls import include, path
+        from powercrud.urls import urlpatterns
+
+        poll = cls.get_url(name="async_progress")
+        others = [pattern for pattern in urlpatterns if pattern.name != poll.name]
+        return path(prefix, include(([poll, *others], "powercrud"), namespace="powercrud"))

@@ -1,0 +1,79 @@
+"""The view side: a PowerCRUD view whose tasks are recorded."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django.core.exceptions import ImproperlyConfigured
+
+from powercrud_tracking import factory, travel
+from powercrud_tracking.problems import Problem, Source
+from powercrud_tracking.validation import (
+    VIEW_KEYS,
+    find_problems,
+    find_shape_problems,
+    require_valid,
+)
+
+
+class AsyncDashboardMixin:
+    """Stands to the left of PowerCRUD's mixins; the view's tasks use the configured manager.
+
+    ``async_dashboard`` overrides keys of the setting for this view::
+
+        class BookView(AsyncDashboardMixin, PowerCRUDAsyncMixin, CRUDView):
+            model = Book
+            async_dashboard = {"FORMAT_USER": "shop.tracking.full_name"}
+
+    Raises:
+        django.core.exceptions.ImproperlyConfigured: it stands to the right of PowerCRUD's
+            mixins, or ``async_dashboard`` is wrong; the message names the view.
+    """
+
+    async_dashboard: ClassVar[Mapping[str, Any]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # PowerCRUD's mixins set options of their own, and what stands to their right is
+        # shadowed by them (seen with 0.9.16).
+        after = cls.__mro__[cls.__mro__.index(AsyncDashboardMixin) + 1 :]
+        before = cls.__mro__[: cls.__mro__.index(AsyncDashboardMixin)]
+        shadowing = [base for base in before if base.__module__.startswith("powercrud.")]
+        if shadowing and not any(base.__module__.startswith("powercrud.") for base in after):
+            raise ImproperlyConfigured(
+                f"{cls.__name__} names AsyncDashboardMixin to the right of "
+                f"{shadowing[0].__name__}, which would shadow it. Write "
+                f"class {cls.__name__}(AsyncDashboardMixin, PowerCRUDAsyncMixin, CRUDView)."
+            )
+
+    @classmethod
+    def get_async_dashboard_source(cls) -> Source:
+        """Return what errors call this view's configuration, and what may stand in it."""
+        return Source(name=f"{cls.__name__}.async_dashboard", keys=VIEW_KEYS)
+
+    @classmethod
+    def find_async_dashboard_problems(cls) -> list[Problem]:
+        """Return whatever is wrong with ``async_dashboard``."""
+        source = cls.get_async_dashboard_source()
+        try:
+            base = factory.get_manager().config
+        except ImproperlyConfigured:
+            # What the view is laid over is wrong itself, and no fault of the view: only keys
+            # and types can be judged.
+            return list(find_shape_problems(cls.async_dashboard, source))
+        return list(find_problems(cls.async_dashboard, base=base, source=source))
+
+    def get_async_manager_class(self) -> type:
+        """Return the configured manager class."""
+        return factory.get_manager_class()
+
+    def get_async_manager_class_path(self) -> str:
+        """Return the path by which a worker finds the same class."""
+        return factory.PATH
+
+    def get_async_manager_config(self) -> dict[str, Any]:
+        """Return this view's overrides as plain JSON, with their fingerprint."""
+        # The settings with the attributes of MANAGER_CLASS on top, as in the worker.
+        base = factory.get_manager().config
+        source = self.get_async_dashboard_source()
+        config = require_valid(self.async_dashboard, base=base, source=source)
+        return travel.pack(config, base)

@@ -1,0 +1,142 @@
+"""django-q2's signals become events.
+
+django-q2 sends them without ``send_robust``: a receiver that raises before a task kills the
+worker, and the task is delivered again without end. So none of these ever raises, and a task
+that is not ours costs two look-ups in dicts.
+"""
+
+import functools
+import logging
+import os
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.utils import timezone
+from django_q.models import Task
+from django_q.signals import post_execute, post_execute_in_worker, pre_enqueue, pre_execute
+from powercrud.async_manager import AsyncManager
+
+from powercrud_tracking import factory, progress
+from powercrud_tracking.lifecycle import Event, Status
+from powercrud_tracking.lock_limits import MOST_SECONDS, limit_waiting
+from powercrud_tracking.managers import (
+    ModelTrackingAsyncManager,
+    find_launching_manager,
+    take_ended,
+)
+from powercrud_tracking.records import find_record
+from powercrud_tracking.travel import PACKAGE_KEY
+
+logger = logging.getLogger("powercrud_tracking")
+
+HOOK = "powercrud.async_hooks.task_completion_hook"
+"""What PowerCRUD's launch gives each task as its hook, and so a sign that it launched it."""
+
+
+def connect() -> None:
+    """Listen to django-q2; called once, when the app is ready."""
+    pre_enqueue.connect(add_travelling, dispatch_uid="powercrud_tracking")
+    pre_execute.connect(start, dispatch_uid="powercrud_tracking")
+    post_execute_in_worker.connect(leave, dispatch_uid="powercrud_tracking")
+    post_execute.connect(end, dispatch_uid="powercrud_tracking")
+
+
+def _never_raising(receiver: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(receiver)
+    def guarded(*, task: dict[str, Any], **kwargs: Any) -> None:
+        try:
+            with limit_waiting(MOST_SECONDS):
+                receiver(task=task)
+        except Exception:
+            logger.exception("Could not %s task %s.", receiver.__name__, task.get("name"))
+
+    return guarded
+
+
+@_never_raising
+def add_travelling(*, task: dict[str, Any], **kwargs: Any) -> None:
+    """Put into the queued package what the worker needs to build the same manager."""
+    manager = find_launching_manager(task["name"]) or _find_manager_of_predecessor(task)
+    if manager is not None:
+        task[PACKAGE_KEY] = manager.get_travelling()
+
+
+def _find_manager_of_predecessor(task: Mapping[str, Any]) -> ModelTrackingAsyncManager | None:
+    """Return a manager for a task that django-q2's admin queues again, if we kept the first."""
+    task_key = task["kwargs"].get("task_key")
+    if task.get("hook") != HOOK or not task_key or task_key == task["name"]:
+        return None
+    if "manager_class" in task["kwargs"] or find_record(task_key) is None:
+        return None
+    return factory.get_manager()
+
+
+def find_manager(task: Mapping[str, Any]) -> ModelTrackingAsyncManager | None:
+    """Return the manager that records this task, or ``None`` if the task is not ours."""
+    travelling = task.get(PACKAGE_KEY) or task["kwargs"]
+    path, config = travelling.get("manager_class"), travelling.get("manager_config")
+    if not path:
+        return None
+    manager = AsyncManager.resolve_manager(path, config=config)
+    if isinstance(manager, ModelTrackingAsyncManager):
+        return manager
+    if PACKAGE_KEY not in task:
+        return None
+    # PowerCRUD has logged why. The task is ours all the same.
+    return factory.get_manager()
+
+
+@_never_raising
+def start(*, task: dict[str, Any], **kwargs: Any) -> None:
+    """A worker begins a task."""
+    manager = find_manager(task)
+    if manager is None:
+        return
+    running = progress.RunningTask(
+        task_name=task["name"],
+        task_key=task["kwargs"].get("task_key", task["name"]),
+        start=functools.partial(
+            manager.async_task_lifecycle,
+            Event.START,
+            task["name"],
+            status=Status.IN_PROGRESS,
+            worker=f"{socket.gethostname()}:{os.getpid()}",
+            func=task["func"],
+            task_args=list(task["args"]),
+            task_kwargs=task["kwargs"],
+            group=task.get("group"),
+            django_q2_task_id=task["id"],
+            timestamp=timezone.now(),
+        ),
+        manager=manager,
+    )
+    progress.enter(running)
+    running.start()
+
+
+@_never_raising
+def leave(*, task: dict[str, Any], **kwargs: Any) -> None:
+    """A worker is done with a task: what could not be written or was held back is written."""
+    running = progress.leave(task["name"])
+    if running is None:
+        return
+    if not running.started:
+        running.start()
+    running.flush()
+
+
+@_never_raising
+def end(*, task: dict[str, Any], **kwargs: Any) -> None:
+    """The monitor has a result: end the task, unless its hook just did.
+
+    The hook hangs on the saved result: with ``save=False``, ``save_limit`` -1 or ``cached``
+    there is none, and a launch that names no manager brings it to PowerCRUD's plain one.
+    """
+    if take_ended() == (task["id"], task["stopped"]):
+        return
+    manager = find_manager(task)
+    if manager is not None:
+        known = {field.name for field in Task._meta.concrete_fields}
+        kept = {key: value for key, value in task.items() if key in known}
+        manager.handle_task_completion(Task(**kept), task["name"])
