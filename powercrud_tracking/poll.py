@@ -1,0 +1,82 @@
+"""The poll of PowerCRUD's modal, in place of PowerCRUD's own: it tells the truth."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.html import escape
+from django_q.models import Task
+from powercrud.async_manager import AsyncManager
+
+from powercrud_tracking import records
+from powercrud_tracking.lifecycle import OPEN, Status
+from powercrud_tracking.records import Record
+from powercrud_tracking.views import may_view_records
+
+STOP_POLLING = 286
+"""The status by which htmx stops to ask again."""
+
+
+def build_poll(manager_class: type[AsyncManager]) -> Callable[[HttpRequest], HttpResponse]:
+    """Return the view that PowerCRUD's modal polls, in PowerCRUD's words.
+
+    Args:
+        manager_class: whose record and cache are asked.
+    """
+
+    def poll(request: HttpRequest) -> HttpResponse:
+        task_name = request.GET.get("task_name") or request.POST.get("task_name")
+        if not task_name:
+            return JsonResponse({"error": "task_name required"}, status=400)
+        manager = manager_class()
+        record = records.find_record(task_name, manager.config)
+        if record is None or record.status is None:
+            status, text = _ask_elsewhere(manager, task_name)
+        else:
+            status, text = record.status, _get_text(manager, record, request.user)
+        return _answer(task_name, status, text)
+
+    return poll
+
+
+def _get_text(manager: AsyncManager, record: Record, user: Any) -> str:
+    """Return what to say beside the status; the reason only to those it is for."""
+    if record.is_open:
+        # The cache is ahead of the row, which waits for the task's transaction.
+        cached = manager.get_progress(record.task_name)
+        return cached if cached and cached != manager.STATUSES.PENDING else record.progress or ""
+    if record.status is Status.SUCCESS:
+        return record.progress or record.message or ""
+    is_launcher = record.launched_by_id and record.launched_by_id == str(user.pk)
+    return record.message or "" if is_launcher or may_view_records(user) else ""
+
+
+def _ask_elsewhere(manager: AsyncManager, task_name: str) -> tuple[Status | None, str]:
+    """Ask PowerCRUD's cache and django-q2's table: other views may not be recorded."""
+    cached = manager.get_progress(task_name)
+    if cached == manager.STATUSES.PENDING:
+        return Status.PENDING, ""
+    if cached:
+        return Status.IN_PROGRESS, cached
+    task = Task.objects.filter(name=task_name).only("success").first()
+    if task is None:
+        return None, ""
+    return (Status.SUCCESS if task.success else Status.FAILED), ""
+
+
+def _answer(task_name: str, status: Status | None, text: str) -> JsonResponse:
+    # PowerCRUD's modal knows success, failed, pending and in_progress only, and writes
+    # `progress` into the page as HTML.
+    known = status is not None and status is not Status.LOST
+    shown = status if known else Status.FAILED
+    if not known:
+        text = f"{status or 'unknown'}: {text}".removesuffix(": ")
+    return JsonResponse(
+        {
+            "task_name": task_name,
+            "status": str(shown),
+            "progress": escape(text) or None,
+            "message": str(Status(shown).label),
+        },
+        status=200 if shown in OPEN else STOP_POLLING,
+    )

@@ -1,0 +1,66 @@
+"""The pages. Each view guards, reads, renders."""
+
+from typing import Any
+
+from django.contrib.auth.mixins import AccessMixin
+from django.http import Http404, HttpRequest, HttpResponse
+from django.views.generic import TemplateView
+
+from powercrud_tracking import records
+from powercrud_tracking.attempts import get_attempts
+from powercrud_tracking.config import get_config, load
+from powercrud_tracking.models import AsyncTaskRecordQuerySet
+
+PAGE_SIZE = 50
+
+
+def may_view_records(user: Any) -> bool:
+    """Return whether somebody holds the view permission of the record model."""
+    meta = records.get_record_map(get_config()).model._meta
+    return user.has_perm(f"{meta.app_label}.view_{meta.model_name}")
+
+
+class RecordPage(AccessMixin, TemplateView):
+    """A page on records: login for anonymous people, 403 without the view permission."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not request.user.is_authenticated:
+            return self.handle_no_permission()
+        if not may_view_records(request.user):
+            self.raise_exception = True
+            return self.handle_no_permission()
+        return super().dispatch(request, *args, **kwargs)
+
+    def get_rows(self) -> AsyncTaskRecordQuerySet:
+        """Return the rows that this person may see."""
+        config = get_config()
+        rows = records.get_rows(config)
+        return (
+            rows if config.visible is None else load(config.visible, "VISIBLE")(self.request, rows)
+        )
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(base_template=get_config().base_template, **kwargs)
+
+
+class RecordList(RecordPage):
+    """The newest tasks."""
+
+    template_name = "powercrud_tracking/record_list.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        rows = self.get_rows().newest_first()[:PAGE_SIZE]
+        return super().get_context_data(records=records.read(rows), **kwargs)
+
+
+class RecordDetail(RecordPage):
+    """One task."""
+
+    template_name = "powercrud_tracking/record_detail.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        for record in records.read(self.get_rows().named_task(kwargs["task_name"])[:1]):
+            return super().get_context_data(
+                record=record, attempts=get_attempts([record.task_name]), **kwargs
+            )
+        raise Http404
