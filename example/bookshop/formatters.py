@@ -1,0 +1,9 @@
+"""How the bookshop's task list names people."""
+
+
+def full_name_and_login(user) -> str:
+    """Return "Ada Keller (admin)", the login alone, or "Nobody" for an anonymous visitor."""
+    if user is None:
+        return "Nobody"
+    full_name = user.get_full_name()
+    return f"{full_name} ({user.get_username()})" if full_name else user.get_username()
