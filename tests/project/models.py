@@ -1,0 +1,62 @@
+"""A project's own models: what its tasks work on, and record tables of its own."""
+
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from powercrud_tracking.models import AbstractAsyncTaskRecord
+
+
+class Widget(models.Model):
+    name = models.CharField(max_length=50)
+    price = models.IntegerField(default=0)
+    broken = models.BooleanField(default=False)
+
+    def __str__(self):
+        return self.name
+
+    def clean(self):
+        if self.broken:
+            raise ValidationError(f"{self.name} is broken and cannot be sold.")
+
+
+class InheritedRecord(AbstractAsyncTaskRecord):
+    """The abstract model with a required column of the project's own."""
+
+    tenant = models.CharField(max_length=20)
+
+
+class BespokeRecord(models.Model):
+    """Other names, few columns."""
+
+    key = models.CharField(max_length=64, unique=True)
+    state = models.CharField(max_length=16, default="pending")
+    note = models.CharField(max_length=40, default="")
+    payload = models.TextField(null=True)
+    touched = models.DateTimeField(auto_now=True)
+    touched_on = models.DateField(auto_now=True)
+
+
+class NameOnlyRecord(models.Model):
+    """Nothing but a task name."""
+
+    task_name = models.CharField(max_length=36, unique=True)
+
+
+class SpreadRecord(InheritedRecord):
+    """Inherits from a concrete model, which is an error."""
+
+    class Meta:
+        indexes = ()
+
+
+class ShortRecord(models.Model):
+    """Every column too short or of the wrong kind."""
+
+    task_name = models.CharField(max_length=35, unique=True)
+    status = models.CharField(max_length=10)
+
+
+class LooseRecord(models.Model):
+    """A task name that is not unique."""
+
+    task_name = models.CharField(max_length=64)

@@ -1,0 +1,91 @@
+"""Settings of the test project.
+
+``TEST_DATABASE`` chooses the database (sqlite, postgresql, mariadb).
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+DATABASES = {
+    "default": {
+        "sqlite": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
+        "postgresql": {
+            "ENGINE": "django.db.backends.postgresql",
+            "HOST": "127.0.0.1",
+            "USER": "postgres",
+            "NAME": "test",
+            "TEST": {"NAME": "test_powercrud_tracking"},
+        },
+        "mariadb": {
+            "ENGINE": "django.db.backends.mysql",
+            "HOST": "127.0.0.1",
+            "USER": "root",
+            "NAME": "test",
+            "OPTIONS": {"charset": "utf8mb4"},
+            "TEST": {"NAME": "test_powercrud_tracking", "CHARSET": "utf8mb4"},
+        },
+    }[os.environ.get("TEST_DATABASE", "sqlite")]
+}
+SECRET_KEY = "tests"
+USE_TZ = True
+ROOT_URLCONF = "tests.urls"
+LOGIN_URL = "/login/"
+STATIC_URL = "/static/"
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "django_filters",
+    "django_htmx",
+    "django_q",
+    "neapolitan",
+    "powercrud",
+    "powercrud_tracking",
+    "tests.project",
+]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+# A cache of files: PowerCRUD refuses one that is not shared, and it adds no SQL to count.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+        "LOCATION": str(Path(tempfile.gettempdir()) / f"powercrud_tracking_{os.getpid()}"),
+    }
+}
+Q_CLUSTER = {
+    "name": "tests",
+    "orm": "default",
+    "workers": 1,
+    "timeout": 30,
+    "retry": 60,
+    "poll": 0.1,
+}
+POWERCRUD_SETTINGS = {
+    "ASYNC_ENABLED": True,
+    "ASYNC_MANAGER_DEFAULT": {"manager_class": "powercrud_tracking.factory.DashboardManager"},
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
