@@ -14,9 +14,10 @@ from powercrud.async_manager import AsyncManager
 from powercrud.conf import get_powercrud_setting
 
 from powercrud_tracking.config import load
-from powercrud_tracking.factory import PATH
+from powercrud_tracking.factory import PATH, get_manager
 from powercrud_tracking.managers import ModelTrackingAsyncManager
 from powercrud_tracking.mixins import AsyncDashboardMixin
+from powercrud_tracking.problems import ConfigurationError
 from powercrud_tracking.validation import find_setting_problems
 
 POWERCRUD_CLEANUP = "powercrud.schedules.cleanup_async_artifacts"
@@ -25,6 +26,7 @@ POWERCRUD_CLEANUP = "powercrud.schedules.cleanup_async_artifacts"
 def register() -> None:
     """Register the checks; called once, when the app is ready."""
     checks.register(check_setting)
+    checks.register(check_manager_class)
     checks.register(check_views)
     checks.register(check_cache)
     checks.register(check_wiring)
@@ -37,6 +39,20 @@ def check_setting(**kwargs: Any) -> list[checks.CheckMessage]:
         checks.Error(problem.message, hint=problem.hint, id=problem.id)
         for problem in find_setting_problems()
     ]
+
+
+def check_manager_class(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Print what the attributes of ``MANAGER_CLASS`` are refused for, if the setting is right."""
+    if any(find_setting_problems()):
+        return []
+    try:
+        get_manager()
+    except ConfigurationError as exc:
+        return [checks.Error(exc.problem.message, hint=exc.problem.hint, id=exc.problem.id)]
+    except ImproperlyConfigured:
+        # PowerCRUD refuses its cache, which has a check of its own.
+        return []
+    return []
 
 
 def check_views(**kwargs: Any) -> list[checks.CheckMessage]:
@@ -108,11 +124,12 @@ def check_schedules(databases: Sequence[str] | None = None, **kwargs: Any) -> li
 
 
 def _is_default_tracked() -> bool:
-    default = get_powercrud_setting("ASYNC_MANAGER_DEFAULT")
-    path = default.get("manager_class") if isinstance(default, Mapping) else None
     try:
+        default = get_powercrud_setting("ASYNC_MANAGER_DEFAULT")
+        path = default.get("manager_class") if isinstance(default, Mapping) else None
         found = load(path, "ASYNC_MANAGER_DEFAULT") if isinstance(path, str) else None
-    except ImportError:
+    except (ImportError, ImproperlyConfigured):
+        # No dict of settings at all: the check of the cache has said so.
         return False
     return isinstance(found, type) and issubclass(found, ModelTrackingAsyncManager)
 

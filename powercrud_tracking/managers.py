@@ -1,12 +1,10 @@
 """PowerCRUD's manager, keeping one true row for each task."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
-from uuid import UUID
 
 from django.db import DatabaseError, router
 from django_q.exceptions import TimeoutException
@@ -16,14 +14,18 @@ from powercrud.async_manager import AsyncManager
 from powercrud_tracking import (
     attempts,
     bulk,
+    endings,
     failures,
     formatters,
+    launches,
     layers,
     missing_table,
     records,
     travel,
 )
 from powercrud_tracking.config import get_config, load
+from powercrud_tracking.endings import take_ended
+from powercrud_tracking.launches import QUEUE_OPTIONS, Launch, find_launching_manager
 from powercrud_tracking.lifecycle import Event, Status
 from powercrud_tracking.lock_limits import MOST_SECONDS, limit_waiting
 from powercrud_tracking.progress import find_running_task
@@ -32,66 +34,13 @@ from powercrud_tracking.values import ValueBuilder, call_or_fall_back, get_failu
 
 logger = logging.getLogger("powercrud_tracking")
 
-QUEUE_OPTIONS = frozenset(
-    [
-        "ack_failure",
-        "broker",
-        "cached",
-        "chain",
-        "cluster",
-        "hook",
-        "iter_cached",
-        "iter_count",
-        "q_options",
-        "save",
-        "sync",
-        "timeout",
-    ]
-)
-"""Keyword arguments of a launch that django-q2 keeps to itself: no function sees them."""
-
-
-@dataclass
-class _Launch:
-    """A launch under way: whose, whether its row was written ahead, whether it has started."""
-
-    manager: "ModelTrackingAsyncManager"
-    task_name: str
-    written: bool = False
-    started: bool = False
-
-
-@dataclass
-class _Ending:
-    """What is known of a task while PowerCRUD handles its end, and whether that was recorded."""
-
-    func: str
-    last_progress: str | None
-    recorded: bool = False
-
-
-_launch: ContextVar[_Launch | None] = ContextVar("powercrud_tracking_launch", default=None)
-_ending: ContextVar[_Ending | None] = ContextVar("powercrud_tracking_ending", default=None)
-_ended: ContextVar[tuple[str, datetime] | None] = ContextVar(
-    "powercrud_tracking_ended", default=None
-)
-
-
-def find_launching_manager(task_name: str) -> "ModelTrackingAsyncManager | None":
-    """Return the manager that is launching this task right now, or ``None``."""
-    launch = _launch.get()
-    return launch.manager if launch is not None and launch.task_name == task_name else None
-
-
-def take_ended() -> tuple[str, datetime] | None:
-    """Return which attempt's end was recorded last here, and forget it.
-
-    An attempt is known by django-q2's id of the task and the time when it stopped; a name may
-    be used again.
-    """
-    ended = _ended.get()
-    _ended.set(None)
-    return ended
+__all__ = [
+    "QUEUE_OPTIONS",
+    "ModelTrackingAsyncManager",
+    "TaskStillOpenError",
+    "find_launching_manager",
+    "take_ended",
+]
 
 
 class ModelTrackingAsyncManager(AsyncManager):
@@ -198,9 +147,7 @@ class ModelTrackingAsyncManager(AsyncManager):
         return running.task_name if running and running.task_key == task_name else task_name
 
     def _record(self, event: Event, task_name: str, payload: Mapping[str, Any]) -> None:
-        launch = _launch.get()
-        if launch is not None and launch.task_name != task_name:
-            launch = None
+        launch = launches.find_launch(task_name)
         if event is Event.CREATE and launch is not None and launch.written:
             # PowerCRUD's own create, after the enqueue: the row was written ahead of it.
             values = {"queue_id": self._values.fit("queue_id", payload.get("django_q2_task_id"))}
@@ -210,7 +157,13 @@ class ModelTrackingAsyncManager(AsyncManager):
         brought = payload.get("status") if event is Event.CLEANUP else None
         brought = Status(brought) if brought in Status.values else None
         if event is Event.COMPLETE or brought is Status.SUCCESS:
-            event, brought, payload = self._judge_success(event, brought, payload, task_name)
+            event, brought, payload = endings.judge(
+                event,
+                brought,
+                payload,
+                is_failed=self._get_function("failed_result", failures.is_failed_result),
+                find_last_progress=lambda: self._find_last_progress(task_name),
+            )
         values = self._values.build(event, payload, brought)
         running = find_running_task()
         if event is Event.PROGRESS and running is not None and running.task_name == task_name:
@@ -220,13 +173,16 @@ class ModelTrackingAsyncManager(AsyncManager):
                 interval=self.config.progress_interval,
             )
             return
-        written = self._write(event, task_name, values, payload, brought)
+        refuse_open = launch is not None and not launch.passed_on
+        written = self._write(
+            event, task_name, values, payload, brought=brought, refuse_open=refuse_open
+        )
         if launch is not None:
             launch.written = launch.written or (written and event is Event.CREATE)
             launch.started = launch.started or event is Event.START
         if running is not None and running.task_name == task_name and event is Event.START:
             running.started = written
-        ending = _ending.get()
+        ending = endings.find_ending()
         if written and ending is not None and event in {Event.COMPLETE, Event.FAIL}:
             ending.recorded = True
         if written and event is Event.FAIL:
@@ -261,12 +217,19 @@ class ModelTrackingAsyncManager(AsyncManager):
         lost = self._recorder.record_lost(fitted, at=at, silent_since=silent_since)
         using = router.db_for_write(self._recorder.model)
         rows = records.get_rows(self.config, using=using).named_tasks(lost)
+        alike = defaultdict(list)
         for record in records.read(rows, self.config):
-            failure = failures.Failure(reason=messages[record.task_name])
+            alike[messages[record.task_name]].append(record)
+        for message, group in alike.items():
             attempts.record_attempts(
-                [record], failure, outcome=Status.LOST, ended_at=at, limit=self.config.payload_limit
+                group,
+                failures.Failure(reason=message),
+                outcome=Status.LOST,
+                ended_at=at,
+                limit=self.config.payload_limit,
             )
-            self.remove_active_task(record.task_name)
+        for task_name in lost:
+            self.remove_active_task(task_name)
         return lost
 
     def _write(
@@ -275,7 +238,9 @@ class ModelTrackingAsyncManager(AsyncManager):
         task_name: str,
         values: Mapping[str, Any],
         payload: Mapping[str, Any],
+        *,
         brought: Status | None = None,
+        refuse_open: bool = False,
     ) -> bool:
         return self._recorder.record(
             event,
@@ -283,7 +248,7 @@ class ModelTrackingAsyncManager(AsyncManager):
             values,
             brought=brought,
             defaults=lambda: self._get_create_defaults(task_name, payload),
-            refuse_open=event is Event.CREATE and find_launching_manager(task_name) is not None,
+            refuse_open=refuse_open,
         )
 
     def _get_create_defaults(self, task_name: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -294,25 +259,13 @@ class ModelTrackingAsyncManager(AsyncManager):
             load(defaults, "CREATE_DEFAULTS"), lambda *args: {}, task_name, payload
         )
 
-    def _judge_success(
-        self, event: Event, brought: Status | None, payload: Mapping[str, Any], task_name: str
-    ) -> tuple[Event, Status | None, Mapping[str, Any]]:
-        """Return the event as it is, or as the failure that its result means."""
-        ending = _ending.get()
-        func = payload.get("func") or (ending.func if ending else "")
-        is_failed = self._get_function("failed_result", failures.is_failed_result)
-        if not call_or_fall_back(is_failed, failures.is_failed_result, func, payload.get("result")):
-            return event, brought, payload
-        # Why is only in the last progress text: PowerCRUD's bulk workers swallow the rest.
-        text = ending.last_progress if ending else self._find_cached_progress(task_name)
-        if not text:
-            record = records.find_record(task_name, self.config)
-            text = record.progress if record else None
-        message = text or f"The task returned {payload.get('result')!r}"
-        payload = {**payload, "message": message}
-        if event is Event.COMPLETE:
-            return Event.FAIL, None, payload
-        return event, Status.FAILED, payload
+    def _find_last_progress(self, task_name: str) -> str | None:
+        text = self._find_cached_progress(task_name)
+        if text:
+            return text
+        using = router.db_for_write(self._recorder.model)
+        record = records.find_record(task_name, self.config, using=using)
+        return record.progress if record else None
 
     def _find_cached_progress(self, task_name: str) -> str | None:
         text = self.get_progress(task_name)
@@ -320,17 +273,10 @@ class ModelTrackingAsyncManager(AsyncManager):
 
     def handle_task_completion(self, task: Task, task_name: str) -> None:
         """Record how a task ended; see PowerCRUD's ``AsyncManager``."""
-        # The clean-up inside deletes the cached progress, which may hold the reason.
-        ending = _Ending(task.func, self._find_cached_progress(task_name))
-        token = _ending.set(ending)
-        try:
-            # It runs in the monitor, which ends the tasks of all workers.
-            with limit_waiting(MOST_SECONDS):
-                super().handle_task_completion(task, task_name)
-        finally:
-            _ending.reset(token)
-        if ending.recorded:
-            _ended.set((task.id, task.stopped))
+        # It runs in the monitor, which ends the tasks of all workers.
+        last_progress = self._find_cached_progress(task_name)
+        with endings.handle(task, last_progress), limit_waiting(MOST_SECONDS):
+            super().handle_task_completion(task, task_name)
 
     def cleanup_completed_tasks(self) -> dict[str, Any]:
         """Reconcile, and release what PowerCRUD still holds for tasks that have ended.
@@ -349,18 +295,30 @@ class ModelTrackingAsyncManager(AsyncManager):
         active = self.get_active_tasks()
         summary: dict[str, Any] = {"active_tasks": len(active), "cleaned": {}, "skipped": {}}
         for task_name in sorted(active):
-            record = records.find_record(task_name, self.config)
-            if record is None or record.is_open:
+            reason = self._find_end(task_name)
+            if reason is None:
                 summary["skipped"][task_name] = report.left.get(task_name, "it has not ended")
-                continue
-            summary["cleaned"][task_name] = self._release(task_name, str(record.status))
+            else:
+                summary["cleaned"][task_name] = self._release(task_name, reason)
         return summary
+
+    def _find_end(self, task_name: str) -> str | None:
+        """Return how a task ended, or ``None`` if nothing says that it has."""
+        record = records.find_record(task_name, self.config)
+        if record is not None:
+            return None if record.is_open else str(record.status)
+        # A view's that is not recorded: PowerCRUD's set of active tasks is everybody's.
+        task = Task.objects.filter(name=task_name).only("success").first()
+        if task is None:
+            return None
+        return str(Status.SUCCESS if task.success else Status.FAILED)
 
     def _release(self, task_name: str, reason: str) -> dict[str, Any]:
         locks = self.cache.get(f"{self.conflict_prefix}{task_name}") or ()
         progress = self.get_progress(task_name)
         self.remove_active_task(task_name)
-        self._emit_lifecycle(Event.CLEANUP, task_name)
+        if records.find_record(task_name, self.config) is not None:
+            self._emit_lifecycle(Event.CLEANUP, task_name)
         return {
             "reason": reason,
             "conflict_lock_keys": len(locks),
@@ -392,11 +350,10 @@ class ModelTrackingAsyncManager(AsyncManager):
             Exception: PowerCRUD could not queue the task; the row says ``failed`` and why.
         """
         self.get_travelling()
-        task_name, args = self._take_task_name(task_key, args)
+        name, args = launches.take_task_name(task_key, args)
+        task_name = name or self.generate_task_name()
         args = tuple(bulk.without_controls(value) for value in args)
-        launch = _Launch(self, task_name)
-        token = _launch.set(launch)
-        try:
+        with launches.begin(self, task_name) as launch:
             self._write_ahead(
                 task_name,
                 user=user,
@@ -417,23 +374,6 @@ class ModelTrackingAsyncManager(AsyncManager):
                 group=group,
                 **kwargs,
             )
-        finally:
-            _launch.reset(token)
-
-    def _take_task_name(self, task_key: str | None, args: tuple[Any, ...]) -> tuple[str, tuple]:
-        """Return the name of the task and the arguments without it.
-
-        PowerCRUD takes a string in the last place that parses as a UUID for the name (seen
-        with 0.9.16; its own views pass it so). The row is written before PowerCRUD looks.
-        """
-        if task_key is None and args and isinstance(args[-1], str):
-            try:
-                UUID(args[-1])
-            except ValueError:
-                pass
-            else:
-                return args[-1], args[:-1]
-        return task_key or self.generate_task_name(), args
 
     def _write_ahead(self, task_name: str, **payload: Any) -> None:
         try:
@@ -451,23 +391,18 @@ class ModelTrackingAsyncManager(AsyncManager):
         except Exception:
             logger.exception("Could not record create for task %s.", task_name)
 
-    def _enqueue(self, launch: _Launch, func: Any, *args: Any, **kwargs: Any) -> str:
+    def _enqueue(self, launch: Launch, func: Any, *args: Any, **kwargs: Any) -> str:
+        launch.passed_on = True
         try:
             return super().launch_async_task(func, *args, **kwargs)
         except (Exception, TimeoutException) as exc:
-            # With sync the task itself has run and failed, inside the launch. Its exception is
-            # what PowerCRUD's stands for, unless it is a timeout, which PowerCRUD lets pass.
-            cause = exc.__context__ if launch.started and exc.__context__ else exc
-            trace = failures.parse_failure(cause).traceback
-            # A task's result is worded as django-q2 words it, so that it reads the same.
-            result = f"{cause} : {trace}" if launch.started else trace
+            message, result = launch.describe_failure(exc)
             self._emit_lifecycle(
-                Event.FAIL,
-                launch.task_name,
-                status=Status.FAILED,
-                message=result if launch.started else str(exc),
-                result=result,
+                Event.FAIL, launch.task_name, status=Status.FAILED, message=message, result=result
             )
+            if launch.started:
+                # After a timeout PowerCRUD would keep the locks.
+                self.remove_active_task(launch.task_name)
             raise
 
     # --- pages -------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from django_q.models import Task
 from powercrud.async_manager import AsyncManager
 
 from powercrud_tracking import records
+from powercrud_tracking.failures import BULK_WORKERS, is_failed_result
 from powercrud_tracking.lifecycle import OPEN, Status
 from powercrud_tracking.records import Record
 from powercrud_tracking.views import may_view_records
@@ -58,10 +59,12 @@ def _ask_elsewhere(manager: AsyncManager, task_name: str) -> tuple[Status | None
         return Status.PENDING, ""
     if cached:
         return Status.IN_PROGRESS, cached
-    task = Task.objects.filter(name=task_name).only("success").first()
+    task = Task.objects.filter(name=task_name).only("func", "success").first()
     if task is None:
         return None, ""
-    return (Status.SUCCESS if task.success else Status.FAILED), ""
+    # The result is read for those functions only: another's may not be readable here.
+    failed = task.func in BULK_WORKERS and is_failed_result(task.func, task.result)
+    return (Status.SUCCESS if task.success and not failed else Status.FAILED), ""
 
 
 def _answer(task_name: str, status: Status | None, text: str) -> JsonResponse:

@@ -39,14 +39,22 @@ class Source:
         return f"{self.name}['{name.upper()}']"
 
 
+class ConfigurationError(ImproperlyConfigured):
+    """A configuration was refused, in the words that ``manage.py check`` prints."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
 def refuse(problems: Iterable[Problem]) -> None:
     """Raise at the first problem, if there is one.
 
     Raises:
-        ImproperlyConfigured: with the words that ``manage.py check`` prints.
+        ConfigurationError: an ``ImproperlyConfigured``.
     """
     for problem in problems:
-        raise ImproperlyConfigured(str(problem))
+        raise ConfigurationError(problem)
 
 
 def get_guess(word: str, known: Iterable[str], otherwise: str) -> str:

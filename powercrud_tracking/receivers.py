@@ -18,13 +18,11 @@ from django_q.signals import post_execute, post_execute_in_worker, pre_enqueue, 
 from powercrud.async_manager import AsyncManager
 
 from powercrud_tracking import factory, progress
+from powercrud_tracking.endings import take_ended
+from powercrud_tracking.launches import find_launching_manager
 from powercrud_tracking.lifecycle import Event, Status
 from powercrud_tracking.lock_limits import MOST_SECONDS, limit_waiting
-from powercrud_tracking.managers import (
-    ModelTrackingAsyncManager,
-    find_launching_manager,
-    take_ended,
-)
+from powercrud_tracking.managers import ModelTrackingAsyncManager
 from powercrud_tracking.records import find_record
 from powercrud_tracking.travel import PACKAGE_KEY
 

@@ -72,6 +72,7 @@ class Record:
     def __init__(self, row: models.Model, record_map: RecordMap) -> None:
         self.row = row
         self.pk = row.pk
+        self.live_progress: str | None = None
         self._names = record_map.names
 
     def __getattr__(self, logical: str) -> Any:
@@ -118,12 +119,18 @@ class Record:
         return max(until - self.started_at, timedelta())
 
     @property
+    def progress_text(self) -> str:
+        """The last progress text, from the cache where that is ahead of the row."""
+        return self.live_progress or self.progress or ""
+
+    @property
     def measure(self) -> Measure | None:
         """How far it is, in numbers, if its progress text has any."""
         elapsed = None
-        if self.started_at is not None and self.updated_at is not None:
-            elapsed = (self.updated_at - self.started_at).total_seconds()
-        return find_measure(self.progress, elapsed=elapsed)
+        told_at = self.updated_at if self.live_progress is None else timezone.now()
+        if self.started_at is not None and told_at is not None:
+            elapsed = (told_at - self.started_at).total_seconds()
+        return find_measure(self.progress_text, elapsed=elapsed)
 
 
 def read(rows: AsyncTaskRecordQuerySet, config: DashboardConfig | None = None) -> list[Record]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
 
+from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from django_q.utils import get_func_repr
@@ -63,7 +64,7 @@ class ValueBuilder:
             payload: what came with it, by PowerCRUD's names and ours.
             brought: the status that a cleanup brings.
         """
-        at = payload.get("timestamp") or timezone.now()
+        at = get_time(payload.get("timestamp"))
         match event:
             case Event.CREATE:
                 return self._build_create(payload, at)
@@ -91,11 +92,11 @@ class ValueBuilder:
         user = payload.get("user")
         key = getattr(user, "pk", None)
         return {
-            "user": self.fit("user", self._format(self._hooks.format_user, user)),
+            "user": self.fit("user", self._format("format_user", user)),
             "launched_by_id": self.fit("launched_by_id", None if key is None else str(key)),
             "objects": self.fit(
                 "objects",
-                self._format(self._hooks.format_objects, payload.get("affected_objects")),
+                self._format("format_objects", payload.get("affected_objects")),
             ),
             **self._build_call(payload),
             "extra": self.fit("extra", payload.get("extra")),
@@ -160,14 +161,14 @@ class ValueBuilder:
     def _fit_payload(self, name: str, value: Any) -> Any:
         if value is None or name not in self._fields:
             return self.fit(name, None)
-        return self.fit(name, self._format(self._hooks.format_payload, value))
+        return self.fit(name, self._format("format_payload", value))
 
-    def _format(self, hook: Callable[[Any], Any], value: Any) -> Any:
+    def _format(self, name: str, value: Any) -> Any:
         built_in = {
             "format_user": formatters.format_user,
             "format_objects": formatters.format_objects,
-        }.get(hook.__name__, self.to_json)
-        return call_or_fall_back(hook, built_in, value)
+        }.get(name, self.to_json)
+        return call_or_fall_back(getattr(self._hooks, name), built_in, value)
 
 
 def call_or_fall_back(
@@ -181,6 +182,19 @@ def call_or_fall_back(
         return built_in(*args)
 
 
+def get_time(at: Any) -> datetime:
+    """Return a time as the project's fields take it: aware with ``USE_TZ``, else naive.
+
+    Args:
+        at: when something happened; now, if that is not known.
+    """
+    if not isinstance(at, datetime):
+        return timezone.now()
+    if timezone.is_aware(at) is settings.USE_TZ:
+        return at
+    return timezone.make_aware(at) if settings.USE_TZ else timezone.make_naive(at)
+
+
 def get_failure(payload: Mapping[str, Any]) -> failures.Failure:
     """Return why a task failed.
 
@@ -191,4 +205,5 @@ def get_failure(payload: Mapping[str, Any]) -> failures.Failure:
     failure = failures.parse_failure(result)
     if message is None or (result is not None and message == str(result)):
         return failure
-    return replace(failure, reason=payloads.to_line(payloads.to_text(message, limit=65536)))
+    reason = payloads.to_line(payloads.to_text(message, limit=65536))
+    return replace(failure, reason=reason or failure.reason)

@@ -6,9 +6,10 @@ from django.contrib.auth.mixins import AccessMixin
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.generic import TemplateView
 
-from powercrud_tracking import records
+from powercrud_tracking import factory, records
 from powercrud_tracking.attempts import get_attempts
 from powercrud_tracking.config import get_config, load
+from powercrud_tracking.live import add_live_progress
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
 
 PAGE_SIZE = 50
@@ -49,8 +50,9 @@ class RecordList(RecordPage):
     template_name = "powercrud_tracking/record_list.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        rows = self.get_rows().newest_first()[:PAGE_SIZE]
-        return super().get_context_data(records=records.read(rows), **kwargs)
+        newest = records.read(self.get_rows().newest_first()[:PAGE_SIZE])
+        add_live_progress(newest, factory.get_manager())
+        return super().get_context_data(records=newest, **kwargs)
 
 
 class RecordDetail(RecordPage):
@@ -60,6 +62,7 @@ class RecordDetail(RecordPage):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         for record in records.read(self.get_rows().named_task(kwargs["task_name"])[:1]):
+            add_live_progress([record], factory.get_manager())
             return super().get_context_data(
                 record=record, attempts=get_attempts([record.task_name]), **kwargs
             )
