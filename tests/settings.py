@@ -1,11 +1,15 @@
 """Settings of the test project.
 
-``TEST_DATABASE`` chooses the database (sqlite, postgresql, mariadb).
+``TEST_DATABASE`` chooses the database (sqlite, postgresql, mariadb), ``TEST_USE_TZ=0`` local
+times, ``TEST_LAYOUT=split`` a user model keyed by UUID and the records in a second database.
 """
 
+import copy
 import os
 import tempfile
 from pathlib import Path
+
+import django
 
 DATABASES = {
     "default": {
@@ -27,8 +31,15 @@ DATABASES = {
         },
     }[os.environ.get("TEST_DATABASE", "sqlite")]
 }
+IS_SPLIT = os.environ.get("TEST_LAYOUT") == "split"
+if IS_SPLIT:
+    DATABASES["records"] = copy.deepcopy(DATABASES["default"])
+    if "TEST" in DATABASES["records"]:
+        DATABASES["records"]["TEST"]["NAME"] += "_records"
+    DATABASE_ROUTERS = ["tests.routers.RecordsRouter"]
+    AUTH_USER_MODEL = "people.Person"
 SECRET_KEY = "tests"
-USE_TZ = True
+USE_TZ = os.environ.get("TEST_USE_TZ", "1") == "1"
 ROOT_URLCONF = "tests.urls"
 LOGIN_URL = "/login/"
 STATIC_URL = "/static/"
@@ -41,11 +52,14 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_filters",
     "django_htmx",
+    # Template partials are a part of Django since 6.0.
+    *(["template_partials"] if django.VERSION < (6, 0) else []),
     "django_q",
     "neapolitan",
     "powercrud",
     "powercrud_tracking",
     "tests.project",
+    *(["tests.people"] if IS_SPLIT else []),
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -17,7 +17,8 @@ import uuid
 
 import pytest
 from django import forms
-from django.contrib.auth.models import Group, User
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 from django.core.paginator import Paginator
 from django.db.models import Exists, Q
 from django.http import QueryDict
@@ -38,6 +39,8 @@ from powercrud_tracking.payloads import (
 )
 
 REDACT = compile_redaction(DEFAULT_REDACT)
+User = get_user_model()
+USER = User._meta.label
 LIMIT = 16384
 
 
@@ -277,9 +280,9 @@ def take_queryset():
         pytest.param(functools.partial(len), "<partial len>", id="partial"),
         pytest.param(json, "<module json>", id="module"),
         pytest.param(io.StringIO("text"), "<_io.StringIO>", id="file"),
-        pytest.param(User(pk=7), "auth.User:7", id="instance"),
-        pytest.param(User, "auth.User", id="model"),
-        pytest.param(User.objects, "<UserManager of auth.User>", id="manager"),
+        pytest.param(User(pk=7), f"{USER}:7", id="instance"),
+        pytest.param(User, USER, id="model"),
+        pytest.param(User.objects, f"<UserManager of {USER}>", id="manager"),
         pytest.param(User(pk=7).groups, "<ManyRelatedManager of auth.Group>", id="related-manager"),
         pytest.param(
             SimpleLazyObject(fail), "<django.utils.functional.SimpleLazyObject>", id="lazy"
@@ -305,7 +308,7 @@ def test_a_lazy_object_that_is_loaded_is_shown():
     user = SimpleLazyObject(lambda: User(pk=7))
     str(user)
 
-    assert write(user) == "auth.User:7"
+    assert write(user) == f"{USER}:7"
 
 
 def test_an_open_file_is_named_and_not_read(tmp_path):
@@ -325,9 +328,9 @@ class UserForm(forms.Form):
 @pytest.mark.parametrize(
     ("build", "expected"),
     [
-        pytest.param(User.objects.all, "<QuerySet of auth.User>", id="queryset"),
-        pytest.param(lambda: User.objects.values("pk"), "<QuerySet of auth.User>", id="values"),
-        pytest.param(lambda: User.objects.raw("SELECT 1"), "<RawQuerySet of auth.User>", id="raw"),
+        pytest.param(User.objects.all, f"<QuerySet of {USER}>", id="queryset"),
+        pytest.param(lambda: User.objects.values("pk"), f"<QuerySet of {USER}>", id="values"),
+        pytest.param(lambda: User.objects.raw("SELECT 1"), f"<RawQuerySet of {USER}>", id="raw"),
         pytest.param(User.objects.all().iterator, "<generator QuerySet._iterator>", id="iterator"),
         pytest.param(
             lambda: Q(pk__in=User.objects.all()), "<django.db.models.query_utils.Q>", id="q"
@@ -344,7 +347,7 @@ class UserForm(forms.Form):
         ),
         pytest.param(
             lambda: ValueError(User.objects.all()),
-            "ValueError: <QuerySet of auth.User>",
+            f"ValueError: <QuerySet of {USER}>",
             id="exception",
         ),
         pytest.param(UserForm, "<tests.test_payloads.UserForm>", id="form"),
@@ -365,7 +368,7 @@ def test_nothing_is_asked_of_the_database(build, expected, django_assert_num_que
     with django_assert_num_queries(0):
         result = write({"value": [value]})["value"][0]
 
-    assert result == expected or result == f"auth.User:{value.pk}"
+    assert result == expected or result == f"{USER}:{value.pk}"
 
 
 # --- limits --------------------------------------------------------------------------------

@@ -1,0 +1,32 @@
+"""What most tests start from: a manager as the settings have it, a user, an empty cache."""
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.cache import cache
+
+from powercrud_tracking import factory
+from tests.settings import IS_SPLIT
+
+
+def pytest_collection_modifyitems(items):
+    """Let each test reach all databases where the records live in a second one."""
+    for item in items if IS_SPLIT else ():
+        marker = item.get_closest_marker("django_db")
+        if marker is not None:
+            marker.kwargs.setdefault("databases", "__all__")
+
+
+@pytest.fixture(autouse=True)
+def empty_cache():
+    yield
+    cache.clear()
+
+
+@pytest.fixture
+def manager():
+    return factory.get_manager()
+
+
+@pytest.fixture
+def user(db):
+    return get_user_model().objects.create_user("ada", password="ada")

@@ -1,0 +1,10 @@
+"""A custom user model keyed by UUID, used if ``TEST_LAYOUT`` is ``split``."""
+
+import uuid
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+
+
+class Person(AbstractUser):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
