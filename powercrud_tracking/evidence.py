@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 from time import sleep
 
 from django_q.brokers import get_broker
@@ -146,4 +147,13 @@ def _is_process_here(worker: str | None) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: str) -> bool:
+    """Return whether a process has died and nobody has asked how, as in a container without init."""
+    try:
+        # The name, in parentheses, may hold anything; the state follows it.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (OSError, IndexError):
+        return False

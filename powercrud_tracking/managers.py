@@ -155,7 +155,7 @@ class ModelTrackingAsyncManager(AsyncManager):
             return
 
         brought = payload.get("status") if event is Event.CLEANUP else None
-        brought = Status(brought) if brought in Status.values else None
+        brought = Status(brought) if brought and brought in Status.values else None
         if event is Event.COMPLETE or brought is Status.SUCCESS:
             event, brought, payload = endings.judge(
                 event,

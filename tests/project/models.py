@@ -1,5 +1,7 @@
 """A project's own models: what its tasks work on, and record tables of its own."""
 
+import time
+
 from django.core.exceptions import ValidationError
 from django.db import models
 
@@ -15,6 +17,8 @@ class Widget(models.Model):
         return self.name
 
     def clean(self):
+        if self.name.startswith("slow"):
+            time.sleep(0.01)
         if self.broken:
             raise ValidationError(f"{self.name} is broken and cannot be sold.")
 

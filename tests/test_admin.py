@@ -1,0 +1,116 @@
+import pytest
+from django.contrib import admin
+from django.urls import reverse
+from django.utils import timezone
+
+from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
+
+pytestmark = pytest.mark.django_db
+
+NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
+
+
+def make_record():
+    return AsyncTaskRecord.objects.create(
+        task_name=NAME, status="failed", func="shop.tasks.sort", message="<b>no stock</b>"
+    )
+
+
+def make_attempt():
+    return AsyncTaskAttempt.objects.create(
+        task_name=NAME,
+        number=1,
+        outcome="failed",
+        ended_at=timezone.now(),
+        message="<b>no stock</b>",
+    )
+
+
+models = pytest.mark.parametrize(
+    ("model", "make"),
+    [(AsyncTaskRecord, make_record), (AsyncTaskAttempt, make_attempt)],
+    ids=["records", "attempts"],
+)
+
+
+def get_url(model, view, *args):
+    return reverse(f"admin:powercrud_tracking_{model._meta.model_name}_{view}", args=args)
+
+
+@models
+class TestReadOnly:
+    def test_nothing_can_be_added(self, admin_client, model, make):
+        assert admin_client.get(get_url(model, "add")).status_code == 403
+
+    def test_nothing_can_be_changed(self, admin_client, model, make):
+        row = make()
+
+        response = admin_client.post(
+            get_url(model, "change", row.pk), {"task_name": "another", "_save": "Save"}
+        )
+
+        assert response.status_code == 403
+        assert model.objects.get().task_name == NAME
+
+    def test_nothing_can_be_deleted(self, admin_client, model, make):
+        row = make()
+
+        response = admin_client.post(get_url(model, "delete", row.pk), {"post": "yes"})
+
+        assert response.status_code == 403
+        assert model.objects.count() == 1
+
+    def test_there_is_no_action_that_deletes(self, admin_client, model, make):
+        row = make()
+
+        admin_client.post(
+            get_url(model, "changelist"),
+            {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"},
+        )
+
+        assert model.objects.count() == 1
+
+    def test_a_superuser_holds_the_view_permission_only(self, rf, admin_user, model, make):
+        request = rf.get("/")
+        request.user = admin_user
+
+        permissions = admin.site.get_model_admin(model).get_model_perms(request)
+
+        assert permissions == {"add": False, "change": False, "delete": False, "view": True}
+
+
+@models
+class TestPages:
+    def test_the_list_shows_rows_escaped(self, admin_client, model, make):
+        make()
+
+        response = admin_client.get(get_url(model, "changelist"))
+
+        assert response.status_code == 200
+        assert "&lt;b&gt;no stock&lt;/b&gt;" in response.content.decode()
+        assert "<b>no stock" not in response.content.decode()
+
+    def test_a_row_has_a_page(self, admin_client, model, make):
+        row = make()
+
+        response = admin_client.get(get_url(model, "change", row.pk))
+
+        assert response.status_code == 200
+        assert NAME in response.content.decode()
+        assert "&lt;b&gt;no stock&lt;/b&gt;" in response.content.decode()
+        assert 'name="_save"' not in response.content.decode()
+
+    def test_a_task_is_found_by_its_name(self, admin_client, model, make):
+        make()
+
+        found = admin_client.get(get_url(model, "changelist"), {"q": NAME[:8]})
+        missed = admin_client.get(get_url(model, "changelist"), {"q": "another"})
+
+        assert found.context["cl"].result_count == 1
+        assert missed.context["cl"].result_count == 0
+
+    def test_people_without_the_permission_stay_outside(self, client, user, model, make):
+        type(user).objects.filter(pk=user.pk).update(is_staff=True)
+        client.force_login(user)
+
+        assert client.get(get_url(model, "changelist")).status_code == 403

@@ -1,0 +1,239 @@
+from datetime import UTC, datetime
+
+import pytest
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.db import connections, router
+from django.urls import reverse
+from django_q.models import Task
+
+from powercrud_tracking.models import AsyncTaskRecord
+from powercrud_tracking.poll import STOP_POLLING
+
+pytestmark = pytest.mark.django_db
+
+NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC if settings.USE_TZ else None)
+URL = "/powercrud/powercrud/async/progress/"
+
+
+@pytest.fixture
+def stranger():
+    return get_user_model().objects.create_user("mallory")
+
+
+@pytest.fixture
+def auditor():
+    auditor = get_user_model().objects.create_user("auditor")
+    auditor.user_permissions.add(Permission.objects.get(codename="view_asynctaskrecord"))
+    return auditor
+
+
+def poll(client, task_name=NAME):
+    response = client.get(URL, {"task_name": task_name})
+    return response.status_code, response.json()
+
+
+def make_answer(status, progress, message):
+    return {"task_name": NAME, "status": status, "progress": progress, "message": message}
+
+
+class TestUrl:
+    def test_it_is_where_powercrud_s_templates_look_for_it(self):
+        assert reverse("powercrud:async_progress") == URL
+
+    def test_no_name_is_a_bad_request(self, client):
+        response = client.get(URL)
+
+        assert response.status_code == 400
+        assert response.json() == {"error": "task_name required"}
+
+    def test_the_name_may_be_posted(self, client, manager):
+        manager.async_task_lifecycle("create", NAME)
+
+        response = client.post(URL, {"task_name": NAME})
+
+        assert response.json()["status"] == "pending"
+
+
+class TestOpen:
+    def test_a_queued_task_is_polled_again(self, client, manager):
+        manager.launch_async_task("math.floor", 1, task_key=NAME)
+
+        assert poll(client) == (200, make_answer("pending", None, "Queued"))
+
+    def test_a_running_task_says_how_far_it_is(self, client, manager):
+        manager.async_task_lifecycle("start", NAME)
+        manager.update_progress(NAME, "1/2")
+
+        assert poll(client) == (200, make_answer("in_progress", "1/2", "Running"))
+
+    def test_the_cache_is_ahead_of_the_row(self, client, manager):
+        manager.async_task_lifecycle("start", NAME)
+        manager.update_progress(NAME, "1/2")
+        AsyncTaskRecord.objects.update(progress_payload="0/2")
+
+        assert poll(client) == (200, make_answer("in_progress", "1/2", "Running"))
+
+    def test_without_a_cache_the_row_says_it(self, client, manager):
+        manager.async_task_lifecycle("start", NAME)
+        manager.update_progress(NAME, "1/2")
+        manager.remove_progress_key(NAME)
+
+        assert poll(client) == (200, make_answer("in_progress", "1/2", "Running"))
+
+
+class TestFinished:
+    def test_polling_stops(self, client, manager):
+        manager.async_task_lifecycle("complete", NAME, message="Task completed successfully")
+
+        assert poll(client) == (
+            STOP_POLLING,
+            make_answer("success", "Task completed successfully", "Succeeded"),
+        )
+
+    def test_a_success_says_what_its_progress_said_last(self, client, manager):
+        manager.update_progress(NAME, "completed update: 3 processed")
+        manager.async_task_lifecycle("complete", NAME, message="Task completed successfully")
+
+        assert poll(client)[1]["progress"] == "completed update: 3 processed"
+
+    def test_a_lost_task_is_a_failure_that_says_so(self, client, manager):
+        AsyncTaskRecord.objects.create(task_name=NAME, status="lost", message="Lost: nobody knows.")
+
+        assert poll(client) == (STOP_POLLING, make_answer("failed", "lost", "Failed"))
+
+    def test_a_lost_task_tells_its_reason_to_those_it_is_for(self, client, auditor):
+        AsyncTaskRecord.objects.create(task_name=NAME, status="lost", message="Nobody knows.")
+        client.force_login(auditor)
+
+        assert poll(client)[1]["progress"] == "lost: Nobody knows."
+
+    def test_a_late_text_in_the_cache_hides_no_end(self, client, manager):
+        manager.async_task_lifecycle("complete", NAME, message="done")
+        manager.create_progress_key(NAME)
+
+        assert poll(client) == (STOP_POLLING, make_answer("success", "done", "Succeeded"))
+
+
+class TestReason:
+    @pytest.fixture(autouse=True)
+    def failed(self, manager, user):
+        manager.async_task_lifecycle("create", NAME, user=user)
+        manager.update_progress(NAME, "1/2")
+        manager.async_task_lifecycle("fail", NAME, message="no stock")
+
+    def test_anonymous_people_see_the_status_only(self, client):
+        assert poll(client) == (286, make_answer("failed", None, "Failed"))
+
+    def test_strangers_see_the_status_only(self, client, stranger):
+        client.force_login(stranger)
+
+        assert poll(client) == (286, make_answer("failed", None, "Failed"))
+
+    def test_the_launcher_sees_it(self, client, user):
+        client.force_login(user)
+
+        assert poll(client) == (286, make_answer("failed", "no stock", "Failed"))
+
+    def test_holders_of_the_permission_see_it(self, client, auditor):
+        client.force_login(auditor)
+
+        assert poll(client) == (286, make_answer("failed", "no stock", "Failed"))
+
+    def test_a_task_that_nobody_launched_is_not_anonymous_people_s(self, client, manager):
+        AsyncTaskRecord.objects.update(launched_by_id="")
+        before = AsyncTaskRecord.objects.get().launched_by_id
+
+        assert (before, poll(client)[1]["progress"]) == ("", None)
+
+
+class TestEscaping:
+    TEXT = "<script>alert('x')</script> & co"
+    SAFE = "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &amp; co"
+
+    def test_of_progress(self, client, manager):
+        manager.update_progress(NAME, self.TEXT)
+
+        assert poll(client)[1]["progress"] == self.SAFE
+
+    def test_of_the_reason(self, client, manager, user):
+        manager.async_task_lifecycle("create", NAME, user=user)
+        manager.async_task_lifecycle("fail", NAME, message=self.TEXT)
+        client.force_login(user)
+
+        assert poll(client)[1]["progress"] == self.SAFE
+
+    def test_of_what_is_only_in_the_cache(self, client, manager):
+        manager.cache.set(f"{manager.progress_prefix}{NAME}", self.TEXT)
+
+        assert poll(client)[1]["progress"] == self.SAFE
+
+    def test_it_is_no_html(self, client, manager):
+        manager.update_progress(NAME, self.TEXT)
+
+        response = client.get(URL, {"task_name": NAME})
+
+        assert response["Content-Type"] == "application/json"
+
+
+class TestElsewhere:
+    """Tasks of views that are not recorded."""
+
+    def make_result(self, *, success, func="math.floor", result="bad"):
+        Task.objects.create(
+            id="f" * 32,
+            name=NAME,
+            func=func,
+            started=AT,
+            stopped=AT,
+            success=success,
+            result=result,
+        )
+
+    def test_an_unknown_name_is_a_failure_that_says_so(self, client):
+        assert poll(client) == (286, make_answer("failed", "unknown", "Failed"))
+
+    def test_the_cache_knows_what_is_queued(self, client, manager):
+        manager.create_progress_key(NAME)
+
+        assert poll(client) == (200, make_answer("pending", None, "Queued"))
+
+    def test_the_cache_knows_what_runs(self, client, manager):
+        manager.create_progress_key(NAME)
+        manager.cache.set(f"{manager.progress_prefix}{NAME}", "1/2")
+
+        assert poll(client) == (200, make_answer("in_progress", "1/2", "Running"))
+
+    def test_django_q2_knows_a_success(self, client):
+        self.make_result(success=True)
+
+        assert poll(client) == (286, make_answer("success", None, "Succeeded"))
+
+    def test_django_q2_knows_a_failure_and_its_reason_is_kept(self, client):
+        self.make_result(success=False)
+
+        assert poll(client) == (286, make_answer("failed", None, "Failed"))
+
+    @pytest.mark.parametrize(("result", "status"), [(True, "success"), (False, "failed")])
+    def test_what_a_bulk_worker_returned_decides(self, client, result, status):
+        self.make_result(success=True, func="powercrud.tasks.bulk_update_task", result=result)
+
+        assert poll(client)[1]["status"] == status
+
+    def test_a_table_without_a_status_is_no_answer(self, client, manager, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.NameOnlyRecord"}
+        manager.async_task_lifecycle("create", NAME)
+        self.make_result(success=True)
+
+        assert poll(client)[1]["status"] == "success"
+
+
+class TestCost:
+    def test_an_anonymous_poll_is_one_query(self, client, manager, django_assert_num_queries):
+        manager.async_task_lifecycle("start", NAME)
+
+        using = connections[router.db_for_read(AsyncTaskRecord)]
+        with django_assert_num_queries(1, connection=using):
+            poll(client)

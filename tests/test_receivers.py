@@ -1,0 +1,387 @@
+import os
+import socket
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.conf import settings
+from django.db import connections, router
+from django.utils import timezone
+from django_q.models import OrmQ, Task
+from django_q.signals import post_execute, post_execute_in_worker, pre_enqueue, pre_execute
+from django_q.signing import SignedPackage
+from django_q.tasks import async_task
+
+from powercrud_tracking import factory, missing_table, progress, receivers
+from powercrud_tracking.factory import get_manager
+from powercrud_tracking.lifecycle import Status
+from powercrud_tracking.managers import ModelTrackingAsyncManager
+from powercrud_tracking.models import AsyncTaskRecord
+from tests.test_managers import in_a_cluster, work_off
+
+pytestmark = pytest.mark.django_db
+
+NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
+AGAIN = "green-four-moon-yankee"
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC if settings.USE_TZ else None)
+PATH = "powercrud_tracking.factory.DashboardManager"
+
+
+def make_package(**values):
+    package = {
+        "id": "f" * 32,
+        "name": NAME,
+        "func": "math.floor",
+        "args": (1,),
+        "kwargs": {},
+        "started": AT,
+    }
+    return {**package, **values}
+
+
+def make_ended_package(**values):
+    return make_package(**{"stopped": AT, "success": True, "result": 1, **values})
+
+
+def send_all(package):
+    """Send what django-q2 sends in the life of a task, as it sends it."""
+    pre_enqueue.send(sender="django_q", task=package)
+    pre_execute.send(sender="django_q", func=None, task=package)
+    package |= {"stopped": AT, "success": True, "result": 1}
+    post_execute_in_worker.send(sender="django_q", func=None, task=package)
+    post_execute.send(sender="django_q", task=package)
+
+
+def get_row(task_name=NAME):
+    return AsyncTaskRecord.objects.get(task_name=task_name)
+
+
+def add(a, b, task_key):
+    return a + b
+
+
+def count(*args, **kwargs):
+    return len(args)
+
+
+def tell(task_key):
+    get_manager().update_progress(task_key, "told: 1/2")
+    return task_key
+
+
+def fail(task_key):
+    raise ValueError("bad")
+
+
+def make_the_table(task_key):
+    rename("gone", "powercrud_tracking_asynctaskrecord")
+
+
+def rename(old, new):
+    with connections[router.db_for_write(AsyncTaskRecord)].cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {old} RENAME TO {new}")
+
+
+@pytest.fixture
+def no_table(transactional_db):
+    rename("powercrud_tracking_asynctaskrecord", "gone")
+    yield
+    using = connections[router.db_for_write(AsyncTaskRecord)]
+    if "gone" in using.introspection.table_names():
+        rename("gone", "powercrud_tracking_asynctaskrecord")
+
+
+class TestForeignTasks:
+    @pytest.mark.parametrize(
+        "values",
+        [
+            {},
+            {"kwargs": {"task_key": NAME}, "hook": receivers.HOOK},
+            {"kwargs": {"task_key": "another"}},
+        ],
+        ids=["any", "of PowerCRUD's own manager", "with an argument called task_key"],
+    )
+    def test_they_cost_no_sql(self, values, django_assert_num_queries):
+        with django_assert_num_queries(0):
+            send_all(make_package(**values))
+
+        assert progress.find_running_task() is None
+
+    def test_powercrud_s_own_manager_records_nothing(self):
+        send_all(make_package(kwargs={"manager_class": "powercrud.async_manager.AsyncManager"}))
+
+        assert not AsyncTaskRecord.objects.exists()
+
+    @in_a_cluster
+    def test_they_run(self):
+        async_task("math.floor", 1.5, task_name=NAME)
+
+        work_off()
+
+        assert Task.objects.get().result == 1
+        assert not AsyncTaskRecord.objects.exists()
+
+
+class TestNeverRaising:
+    def test_a_path_that_leads_nowhere_is_not_ours(self, caplog):
+        send_all(make_package(kwargs={"manager_class": "nowhere.Nothing"}))
+
+        assert "Failed to import manager 'nowhere.Nothing'" in caplog.text
+        assert not AsyncTaskRecord.objects.exists()
+
+    @pytest.mark.parametrize(
+        "package",
+        [
+            {},
+            {"name": NAME},
+            {"name": NAME, "kwargs": None},
+            {"name": NAME, "kwargs": {"manager_class": 3}},
+            {"name": NAME, "kwargs": {}, "powercrud_tracking": "damaged"},
+        ],
+        ids=["empty", "only a name", "no kwargs", "a path that is a number", "damaged"],
+    )
+    @pytest.mark.parametrize(
+        "signal",
+        [pre_enqueue, pre_execute, post_execute_in_worker, post_execute],
+        ids=["pre_enqueue", "pre_execute", "post_execute_in_worker", "post_execute"],
+    )
+    def test_a_package_that_is_damaged(self, signal, package):
+        signal.send(sender="django_q", task=dict(package), func=None)
+
+        assert progress.find_running_task() is None
+
+    def test_what_goes_wrong_is_logged_with_the_task_s_name(self, caplog):
+        receivers.start(task={"name": NAME})
+
+        assert f"Could not start task {NAME}." in caplog.text
+        assert "KeyError: 'kwargs'" in caplog.text
+
+    @in_a_cluster
+    def test_a_task_runs_though_its_manager_is_gone(self):
+        async_task(count, 1, 2, task_name=NAME, manager_class="nowhere.Nothing")
+
+        work_off()
+
+        assert Task.objects.get().result == 2
+
+    def test_a_missing_table_breaks_no_task_and_is_told_once(self, no_table, manager, caplog):
+        missing_table._told.clear()
+        manager.launch_async_task(add, 1, 2, task_key=NAME)
+
+        work_off()
+
+        ours = [record for record in caplog.records if record.name == "powercrud_tracking"]
+        assert Task.objects.get().result == 3
+        assert OrmQ.objects.count() == 0
+        assert [record.getMessage() for record in ours] == [
+            "No task is recorded: the table of powercrud_tracking.AsyncTaskRecord does not exist. "
+            "Run: manage.py migrate powercrud_tracking"
+        ]
+
+    def test_a_row_that_a_worker_made_first_is_filled_by_the_launch(self, no_table, manager, user):
+        def work_first(*, task, **kwargs):
+            make_the_table(task["name"])
+            manager.async_task_lifecycle("start", task["name"])
+
+        pre_enqueue.connect(work_first)
+        try:
+            manager.launch_async_task(add, 1, 2, task_key=NAME, user=user)
+        finally:
+            pre_enqueue.disconnect(work_first)
+
+        row = get_row()
+        assert (row.status, row.user_label) == (Status.IN_PROGRESS, user.get_username())
+        assert row.task_args == [1, 2]
+
+
+class TestTravelling:
+    def test_a_launch_puts_class_and_differences_into_the_package(self):
+        get_manager(payload_limit=1000).launch_async_task(add, 1, 2, task_key=NAME)
+
+        package = SignedPackage.loads(OrmQ.objects.get().payload)
+        travelling = package["powercrud_tracking"]
+        assert travelling["manager_class"] == PATH
+        assert travelling["manager_config"]["PAYLOAD_LIMIT"] == 1000
+        assert set(travelling["manager_config"]) == {"PAYLOAD_LIMIT", "fingerprint"}
+
+    def test_a_task_that_is_queued_otherwise_gets_nothing(self, manager):
+        async_task(add, 1, 2, task_name=NAME, task_key=NAME)
+
+        package = SignedPackage.loads(OrmQ.objects.get().payload)
+        assert "powercrud_tracking" not in package
+
+    def test_what_travelled_finds_the_same_manager(self):
+        travelling = get_manager(payload_limit=1000).get_travelling()
+
+        manager = receivers.find_manager(make_package(powercrud_tracking=travelling))
+
+        assert type(manager) is factory.get_manager_class()
+        assert manager.config.payload_limit == 1000
+
+    def test_arguments_name_the_manager_of_powercrud_s_views(self):
+        kwargs = {"manager_class": PATH, "manager_config": {"PAYLOAD_LIMIT": 500}}
+
+        manager = receivers.find_manager(make_package(kwargs=kwargs))
+
+        assert manager.config.payload_limit == 500
+
+    def test_a_class_that_is_gone_in_the_worker_is_replaced_by_the_configured_one(self, caplog):
+        travelling = {"manager_class": "gone.Manager", "manager_config": {}}
+
+        manager = receivers.find_manager(make_package(powercrud_tracking=travelling))
+
+        assert type(manager) is factory.get_manager_class()
+        assert "Failed to import manager 'gone.Manager'" in caplog.text
+
+    def test_no_manager_is_found_for_a_foreign_task(self):
+        assert receivers.find_manager(make_package()) is None
+
+
+class TestStart:
+    def test_the_row_says_where_it_runs(self, manager):
+        manager.async_task_lifecycle("create", NAME)
+
+        receivers.start(task=make_package(kwargs={"manager_class": PATH}))
+        progress.leave(NAME)
+
+        row = get_row()
+        assert row.status == Status.IN_PROGRESS
+        assert row.worker == f"{socket.gethostname()}:{os.getpid()}"
+        assert row.attempts == 1
+        assert row.started_at is not None
+
+    def test_a_task_that_nobody_created_brings_what_it_calls(self, manager):
+        receivers.start(
+            task=make_package(kwargs={"manager_class": PATH, "depth": 2}, group="night")
+        )
+        progress.leave(NAME)
+
+        row = get_row()
+        assert (row.func, row.task_args, row.task_kwargs) == ("math.floor", [1], {"depth": 2})
+        assert (row.task_group, row.queue_id) == ("night", "f" * 32)
+
+    def test_the_function_finds_the_running_task(self, manager):
+        receivers.start(task=make_package(kwargs={"manager_class": PATH}))
+
+        running = progress.leave(NAME)
+
+        assert isinstance(running.manager, ModelTrackingAsyncManager)
+        assert (running.task_name, running.task_key, running.started) == (NAME, NAME, True)
+
+
+class TestLeave:
+    def test_progress_that_was_held_back_is_written(self):
+        manager = get_manager(progress_interval=60)
+        travelling = manager.get_travelling()
+        package = make_ended_package(powercrud_tracking=travelling)
+        receivers.start(task=package)
+        manager.update_progress(NAME, "1/3")
+        manager.update_progress(NAME, "3/3")
+
+        receivers.leave(task=package)
+
+        assert get_row().progress_payload == "3/3"
+        assert progress.find_running_task() is None
+
+    def test_a_start_that_could_not_be_written_is_written_then(self, no_table, manager):
+        manager.launch_async_task(make_the_table, task_key=NAME)
+
+        work_off()
+
+        row = get_row()
+        assert (row.status, row.attempts) == (Status.SUCCESS, 1)
+        assert row.func == "tests.test_receivers.make_the_table"
+
+    def test_a_task_that_did_not_run_here_is_left_alone(self):
+        receivers.leave(task=make_ended_package())
+
+        assert progress.find_running_task() is None
+
+
+class TestEnd:
+    def test_without_a_hook_the_signal_ends_the_task(self, manager):
+        manager.async_task_lifecycle("create", NAME)
+
+        receivers.end(task=make_ended_package(powercrud_tracking=manager.get_travelling()))
+
+        row = get_row()
+        assert (row.status, row.result_payload, row.cleaned_up) == (Status.SUCCESS, 1, True)
+
+    def test_after_the_hook_it_costs_no_sql(self, manager, django_assert_num_queries):
+        package = make_ended_package(kwargs={"manager_class": PATH})
+        known = {name: package[name] for name in ("id", "name", "func", "kwargs")}
+        Task.objects.create(
+            **known, hook=receivers.HOOK, started=AT, stopped=AT, success=True, result=1
+        )
+
+        with django_assert_num_queries(0):
+            receivers.end(task=package)
+
+        assert get_row().status == Status.SUCCESS
+
+    def test_an_end_that_was_recorded_otherwise_hides_no_later_one(self, manager):
+        travelling = manager.get_travelling()
+        manager.async_task_lifecycle("fail", NAME, message="it never left")
+
+        receivers.end(task=make_ended_package(powercrud_tracking=travelling))
+
+        assert get_row().status == Status.SUCCESS
+
+
+@in_a_cluster
+class TestResubmittedTask:
+    def resubmit(self, task):
+        """Queue a task again as the action of django-q2's admin does."""
+        async_task(
+            task.func,
+            *task.args or (),
+            hook=task.hook,
+            group=task.group,
+            cluster=task.cluster,
+            task_name=AGAIN,
+            **task.kwargs or {},
+        )
+
+    def test_it_has_a_row_of_its_own_and_its_predecessor_keeps_his(self, manager):
+        manager.launch_async_task(tell, task_key=NAME)
+        work_off()
+        before = AsyncTaskRecord.objects.values().get(task_name=NAME)
+
+        self.resubmit(Task.objects.get())
+        work_off()
+
+        row = get_row(AGAIN)
+        assert AsyncTaskRecord.objects.values().get(task_name=NAME) == before
+        assert (row.status, row.result_payload) == (Status.SUCCESS, NAME)
+        assert row.progress_payload == "told: 1/2"
+        assert row.func == "tests.test_receivers.tell"
+        assert (row.task_args, row.task_kwargs) == ([], {})
+        assert manager.get_progress(NAME) is None
+
+    def test_its_failure_is_its_own(self, manager):
+        manager.async_task_lifecycle("complete", NAME, result=1)
+
+        async_task(fail, hook=receivers.HOOK, task_name=AGAIN, task_key=NAME)
+        work_off()
+
+        assert get_row(NAME).status == Status.SUCCESS
+        assert (get_row(AGAIN).status, get_row(AGAIN).message) == (
+            Status.FAILED,
+            "ValueError: bad",
+        )
+
+    def test_one_whose_predecessor_was_never_recorded_is_foreign(self):
+        async_task(fail, hook=receivers.HOOK, task_name=AGAIN, task_key=NAME)
+
+        work_off()
+
+        assert not AsyncTaskRecord.objects.exists()
+
+
+class TestConnect:
+    def test_connecting_twice_records_once(self, manager):
+        receivers.connect()
+
+        manager.launch_async_task(add, 1, 2, task_key=NAME, sync=True)
+
+        assert get_row().attempts == 1
+        assert timezone.now() - get_row().started_at < timedelta(minutes=1)

@@ -1,0 +1,246 @@
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.db import connections, router
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from powercrud_tracking.models import AsyncTaskRecord
+from powercrud_tracking.views import PAGE_SIZE, may_view_records
+from tests.project.models import BespokeRecord, NameOnlyRecord
+
+pytestmark = pytest.mark.django_db
+
+NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
+TEXT = "<script>alert('x')</script>"
+LIST = reverse("powercrud_tracking:list")
+DETAIL = reverse("powercrud_tracking:detail", args=[NAME])
+
+
+@pytest.fixture
+def auditor():
+    auditor = get_user_model().objects.create_user("auditor")
+    auditor.user_permissions.add(Permission.objects.get(codename="view_asynctaskrecord"))
+    return auditor
+
+
+def only_mine(request, rows):
+    return rows.launched_by(request.user)
+
+
+@pytest.mark.parametrize("url", [LIST, DETAIL], ids=["list", "detail"])
+class TestGuard:
+    def test_anonymous_people_are_sent_to_the_login(self, client, url):
+        AsyncTaskRecord.objects.create(task_name=NAME)
+
+        response = client.get(url)
+
+        assert response.status_code == 302
+        assert response["Location"] == f"/login/?next={url}"
+
+    def test_without_the_permission_it_is_forbidden(self, client, user, url):
+        AsyncTaskRecord.objects.create(task_name=NAME, launched_by_id=str(user.pk))
+        client.force_login(user)
+
+        response = client.get(url)
+
+        assert response.status_code == 403
+
+    def test_with_the_permission_it_is_shown(self, client, auditor, url):
+        AsyncTaskRecord.objects.create(task_name=NAME)
+        client.force_login(auditor)
+
+        response = client.get(url)
+
+        assert response.status_code == 200
+        assert NAME in response.content.decode()
+
+    def test_values_are_escaped(self, client, auditor, url):
+        AsyncTaskRecord.objects.create(
+            task_name=NAME,
+            status="failed",
+            func=TEXT,
+            user_label=TEXT,
+            affected_objects=TEXT,
+            message=TEXT,
+            progress_payload=TEXT,
+            worker=TEXT,
+            task_args=[TEXT],
+            task_kwargs={TEXT: TEXT},
+            result_payload=TEXT,
+        )
+        client.force_login(auditor)
+
+        content = client.get(url).content.decode()
+
+        assert "<script" not in content
+        assert "&lt;script&gt;" in content
+
+    def test_it_is_not_changed_by_a_post(self, client, auditor, url):
+        AsyncTaskRecord.objects.create(task_name=NAME)
+        client.force_login(auditor)
+
+        assert client.post(url).status_code == 405
+
+
+class TestPermission:
+    def test_it_is_that_of_the_setting_s_model(self, settings, auditor):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.InheritedRecord"}
+        before = may_view_records(auditor)
+        auditor.user_permissions.add(Permission.objects.get(codename="view_inheritedrecord"))
+
+        after = may_view_records(get_user_model().objects.get(pk=auditor.pk))
+
+        assert (before, after) == (False, True)
+
+
+class TestList:
+    def test_without_a_task_it_says_so(self, admin_client):
+        content = admin_client.get(LIST).content.decode()
+
+        assert "No task has been queued yet." in content
+
+    def test_the_newest_come_first(self, admin_client):
+        for number in range(3):
+            AsyncTaskRecord.objects.create(task_name=f"task {number}")
+
+        records = admin_client.get(LIST).context["records"]
+
+        assert [record.task_name for record in records] == ["task 2", "task 1", "task 0"]
+
+    def test_a_page_has_no_more_than_its_size(self, admin_client):
+        AsyncTaskRecord.objects.bulk_create(
+            AsyncTaskRecord(task_name=f"task {number}") for number in range(PAGE_SIZE + 1)
+        )
+
+        assert len(admin_client.get(LIST).context["records"]) == PAGE_SIZE
+
+    def test_it_costs_the_same_for_one_row_and_for_many(self, admin_client):
+        using = connections[router.db_for_read(AsyncTaskRecord)]
+        AsyncTaskRecord.objects.create(task_name=NAME)
+        admin_client.get(LIST)
+
+        with CaptureQueriesContext(using) as one:
+            admin_client.get(LIST)
+        AsyncTaskRecord.objects.bulk_create(
+            AsyncTaskRecord(task_name=f"task {number}") for number in range(40)
+        )
+        with CaptureQueriesContext(using) as many:
+            admin_client.get(LIST)
+
+        assert len(many) == len(one)
+
+    def test_an_open_task_says_how_far_it_is(self, admin_client):
+        AsyncTaskRecord.objects.create(
+            task_name=NAME, status="in_progress", progress_payload="1/2", message="Task queued"
+        )
+
+        content = admin_client.get(LIST).content.decode()
+
+        assert "1/2" in content
+        assert "Task queued" not in content
+
+    def test_a_finished_task_says_how_it_ended(self, admin_client):
+        AsyncTaskRecord.objects.create(
+            task_name=NAME, status="failed", progress_payload="1/2", message="no stock"
+        )
+
+        content = admin_client.get(LIST).content.decode()
+
+        assert "no stock" in content
+        assert "1/2" not in content
+
+    def test_a_status_is_told_in_words(self, admin_client):
+        AsyncTaskRecord.objects.create(task_name=NAME, status="in_progress")
+
+        content = admin_client.get(LIST).content.decode()
+
+        assert "Running" in content
+
+    def test_each_row_leads_to_its_task(self, admin_client):
+        AsyncTaskRecord.objects.create(task_name=NAME)
+
+        assert f'href="{DETAIL}"' in admin_client.get(LIST).content.decode()
+
+
+class TestDetail:
+    def test_an_unknown_task_is_not_found(self, admin_client):
+        assert admin_client.get(DETAIL).status_code == 404
+
+    def test_it_shows_what_is_known(self, admin_client, manager, user):
+        manager.launch_async_task(
+            "math.pow", 2, 3, task_key=NAME, user=user, affected_objects="2 numbers"
+        )
+
+        content = admin_client.get(DETAIL).content.decode()
+
+        for text in ("math.pow", NAME, user.get_username(), "2 numbers", "Queued"):
+            assert text in content
+
+    def test_a_name_with_slashes_has_a_page(self, admin_client):
+        AsyncTaskRecord.objects.create(task_name="nightly/2026/01")
+        url = reverse("powercrud_tracking:detail", args=["nightly/2026/01"])
+
+        assert admin_client.get(url).status_code == 200
+
+
+class TestVisible:
+    @pytest.fixture(autouse=True)
+    def rows(self, settings, auditor):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.test_views.only_mine"}
+        AsyncTaskRecord.objects.create(task_name=NAME)
+        AsyncTaskRecord.objects.create(task_name="mine", launched_by_id=str(auditor.pk))
+
+    def test_the_list_shows_only_those_rows(self, client, auditor):
+        client.force_login(auditor)
+
+        records = client.get(LIST).context["records"]
+
+        assert [record.task_name for record in records] == ["mine"]
+
+    def test_another_s_task_is_not_found(self, client, auditor):
+        client.force_login(auditor)
+
+        assert client.get(DETAIL).status_code == 404
+
+
+class TestCustomTable:
+    @pytest.mark.parametrize("url", [LIST, DETAIL], ids=["list", "detail"])
+    def test_a_table_of_other_names_is_shown(self, admin_client, settings, url):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {
+            "RECORD_MODEL": "project.BespokeRecord",
+            "FIELD_MAP": {"task_name": "key", "status": "state", "message": "note"},
+        }
+        BespokeRecord.objects.create(key=NAME, state="failed", note="no stock")
+
+        content = admin_client.get(url).content.decode()
+
+        assert "Failed" in content
+        assert "no stock" in content
+
+    @pytest.mark.parametrize("url", [LIST, DETAIL], ids=["list", "detail"])
+    def test_a_table_with_nothing_but_a_name_is_shown(self, admin_client, settings, url):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.NameOnlyRecord"}
+        NameOnlyRecord.objects.create(task_name=NAME)
+
+        assert NAME in admin_client.get(url).content.decode()
+
+
+class TestBaseTemplate:
+    def test_the_pages_extend_that_of_the_setting(self, admin_client, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"BASE_TEMPLATE": "project/base.html"}
+
+        response = admin_client.get(LIST)
+
+        assert "<main>" not in response.content.decode()
+        assert "project/base.html" in [template.name for template in response.templates]
+
+    def test_ours_has_no_inline_script_and_no_inline_style(self, admin_client):
+        AsyncTaskRecord.objects.create(task_name=NAME)
+
+        content = (
+            admin_client.get(LIST).content.decode() + admin_client.get(DETAIL).content.decode()
+        )
+
+        for word in ("<script", "<style", "style=", "onclick", "javascript:"):
+            assert word not in content
