@@ -1,0 +1,295 @@
+"""What each event does to a row, written out by hand and held against the real database."""
+
+from datetime import UTC, datetime
+
+import pytest
+from django.conf import settings
+
+from powercrud_tracking.lifecycle import (
+    ALL,
+    FINISHED,
+    OPEN,
+    TABLE,
+    Event,
+    Status,
+    get_status_after,
+)
+from powercrud_tracking.models import AsyncTaskRecord
+
+NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
+ZONE = UTC if settings.USE_TZ else None
+OLD_TIME = datetime(2025, 1, 1, tzinfo=ZONE)
+NEW_TIME = datetime(2026, 2, 2, tzinfo=ZONE)
+
+BEFORE = ("pending", "in_progress", "success", "failed", "lost", None)
+"""The status of the row before the event; ``None``: there is no row."""
+
+# The status afterwards, in the order of BEFORE.
+AFTERWARDS = {
+    "create": ("pending", "in_progress", "success", "failed", "lost", "pending"),
+    "start": ("in_progress", "in_progress", "success", "in_progress", "in_progress", "in_progress"),
+    "progress": ("in_progress", "in_progress", "success", "failed", "in_progress", "in_progress"),
+    "complete": ("success", "success", "success", "success", "success", "success"),
+    "complete, but its result means failure": (
+        "failed",
+        "failed",
+        "success",
+        "failed",
+        "failed",
+        "failed",
+    ),
+    "fail": ("failed", "failed", "success", "failed", "failed", "failed"),
+    "error": ("failed", "failed", "success", "failed", "failed", "failed"),
+    "cleanup": ("pending", "in_progress", "success", "failed", "lost", "pending"),
+    "cleanup with success": ("success", "success", "success", "failed", "lost", "success"),
+    "cleanup with failed": ("failed", "failed", "success", "failed", "lost", "failed"),
+    "cleanup with lost": ("lost", "lost", "success", "failed", "lost", "lost"),
+    "cleanup with success, but its result means failure": (
+        "failed",
+        "failed",
+        "success",
+        "failed",
+        "lost",
+        "failed",
+    ),
+    "lost": ("lost", "lost", "success", "failed", "lost", None),
+}
+CASES = [
+    pytest.param(event, before, after, id=f"{event} on {before}")
+    for event, row in AFTERWARDS.items()
+    for before, after in zip(BEFORE, row, strict=True)
+]
+
+# What an event changes on a row of which every field is filled, beside the status.
+ATTEMPT = {"started_at", "worker", "attempts"}
+AGAIN = ATTEMPT | {"failed_at", "cleaned"}
+CALL = {"func", "args", "kwargs", "group"}
+LAUNCH = CALL | {"user", "objects", "extra"}
+CHANGES_OF_A_FULL_ROW = {
+    "create": (set(), set(), set(), set(), set()),
+    "start": (ATTEMPT, ATTEMPT, {"attempts"}, AGAIN, AGAIN),
+    "progress": ({"progress"}, {"progress"}, set(), set(), {"progress", "failed_at"}),
+    "complete": ({"result", "message", "completed_at", "failed_at"},) * 5,
+    "fail": (
+        {"result", "message", "failed_at"},
+        {"result", "message", "failed_at"},
+        set(),
+        {"result", "message", "failed_at"},
+        {"result", "message", "failed_at"},
+    ),
+    "cleanup": ({"message", "result"}, {"message", "result"}, set(), set(), set()),
+    "cleanup with success": (
+        {"message", "result", "completed_at"},
+        {"message", "result", "completed_at"},
+        set(),
+        set(),
+        set(),
+    ),
+    "cleanup with failed": (
+        {"message", "result", "failed_at"},
+        {"message", "result", "failed_at"},
+        set(),
+        set(),
+        set(),
+    ),
+    "lost": ({"message", "failed_at"}, {"message", "failed_at"}, set(), set(), set()),
+}
+# The same on a row of which every field is empty.
+STARTED = ATTEMPT | CALL
+CHANGES_OF_AN_EMPTY_ROW = {
+    "create": (LAUNCH | {"message"},) * 5,
+    "start": (STARTED,) * 5,
+    "progress": ({"progress"},) * 5,
+    "complete": ({"result", "message", "completed_at"},) * 5,
+    "fail": (
+        {"result", "message", "failed_at"},
+        {"result", "message", "failed_at"},
+        set(),
+        {"result", "message", "failed_at"},
+        {"result", "message", "failed_at"},
+    ),
+    "cleanup": (
+        {"cleaned", "message", "result"},
+        {"cleaned", "message", "result"},
+        {"cleaned"},
+        {"cleaned"},
+        {"cleaned"},
+    ),
+    "cleanup with success": (
+        {"cleaned", "message", "result", "completed_at"},
+        {"cleaned", "message", "result", "completed_at"},
+        {"cleaned"},
+        {"cleaned"},
+        {"cleaned"},
+    ),
+    "lost": ({"message", "failed_at"}, {"message", "failed_at"}, set(), set(), set()),
+}
+NAMES = {
+    "message": "message",
+    "progress": "progress_payload",
+    "user": "user_label",
+    "objects": "affected_objects",
+    "args": "task_args",
+    "kwargs": "task_kwargs",
+    "result": "result_payload",
+    "cleaned": "cleaned_up",
+    "started_at": "started_at",
+    "completed_at": "completed_at",
+    "failed_at": "failed_at",
+    "attempts": "attempts",
+    "func": "func",
+    "group": "task_group",
+    "worker": "worker",
+    "extra": "extra",
+    "created_at": "created_at",
+}
+FULL = {
+    **dict.fromkeys(
+        ("message", "progress", "user", "objects", "args", "kwargs", "result", "func", "group"),
+        "old",
+    ),
+    **dict.fromkeys(("worker", "extra"), "old"),
+    **dict.fromkeys(("started_at", "completed_at", "failed_at", "created_at"), OLD_TIME),
+    "cleaned": True,
+    "attempts": 1,
+}
+PAYLOAD = {
+    "message": "new message",
+    "progress_payload": "new progress",
+    "user": "new",
+    "affected_objects": "new",
+    "task_args": ["new"],
+    "task_kwargs": {"new": 1},
+    "func": "shop.tasks.new",
+    "group": "new",
+    "extra": {"new": 1},
+    "worker": "new",
+    "result": {"new": 1},
+    "timestamp": NEW_TIME,
+}
+
+
+def expand(table):
+    return [
+        pytest.param(event, before, changed, id=f"{event} on {before}")
+        for event, row in table.items()
+        for before, changed in zip(BEFORE[:5], row, strict=True)
+    ]
+
+
+def send(manager, words):
+    """Send an event as the tables above call it."""
+    event, _, rest = words.partition(" with ")
+    event, _, failure = event.partition(", but")
+    brought, _, other_failure = rest.partition(", but")
+    payload = {**PAYLOAD, "status": brought or None}
+    if failure or other_failure:
+        payload |= {"func": "powercrud.tasks.bulk_update_task", "result": False}
+    manager.async_task_lifecycle(event, NAME, **payload)
+
+
+def make_row(status, **values):
+    AsyncTaskRecord.objects.create(
+        task_name=NAME, status=status, **{NAMES[name]: value for name, value in values.items()}
+    )
+
+
+def get_values():
+    row = AsyncTaskRecord.objects.get()
+    return {name: getattr(row, field) for name, field in NAMES.items()}
+
+
+def find_changes(before, after):
+    return {name for name in NAMES if before[name] != after[name]}
+
+
+@pytest.mark.django_db
+class TestTable:
+    @pytest.mark.parametrize(("event", "before", "after"), CASES)
+    def test_an_event_leads_from_status_to_status(self, manager, event, before, after):
+        if before is not None:
+            make_row(before)
+
+        send(manager, event)
+
+        assert AsyncTaskRecord.objects.values_list("status", flat=True).first() == after
+
+    @pytest.mark.parametrize(("event", "before", "changed"), expand(CHANGES_OF_A_FULL_ROW))
+    def test_on_a_full_row_an_event_changes_this_and_no_more(self, manager, event, before, changed):
+        make_row(before, **FULL)
+        values = get_values()
+
+        send(manager, event)
+
+        assert find_changes(values, get_values()) == changed
+
+    @pytest.mark.parametrize(("event", "before", "changed"), expand(CHANGES_OF_AN_EMPTY_ROW))
+    def test_on_an_empty_row_an_event_changes_this_and_no_more(
+        self, manager, event, before, changed
+    ):
+        make_row(before)
+        values = get_values()
+
+        send(manager, event)
+
+        assert find_changes(values, get_values()) == changed
+
+    @pytest.mark.parametrize("before", ["failed", "lost"])
+    def test_a_start_clears_the_end_of_the_attempt_before(self, manager, before):
+        make_row(before, **FULL)
+
+        send(manager, "start")
+
+        values = get_values()
+        assert (values["failed_at"], values["cleaned"], values["attempts"]) == (None, False, 2)
+        assert (values["started_at"], values["worker"]) == (NEW_TIME, "new")
+
+    def test_a_success_clears_the_failure(self, manager):
+        make_row("failed", **FULL)
+
+        send(manager, "complete")
+
+        values = get_values()
+        assert (values["failed_at"], values["completed_at"]) == (None, NEW_TIME)
+        assert (values["message"], values["result"]) == ("new message", {"new": 1})
+
+    def test_a_progress_never_writes_the_message(self, manager):
+        make_row("in_progress")
+
+        send(manager, "progress")
+
+        values = get_values()
+        assert (values["message"], values["progress"]) == ("", "new progress")
+
+    def test_a_success_that_was_a_failure_has_no_time_of_completion(self, manager):
+        make_row("in_progress", progress="failed update: the price is wrong")
+
+        send(manager, "complete, but its result means failure")
+
+        values = get_values()
+        assert (values["completed_at"], values["failed_at"]) == (None, NEW_TIME)
+        assert values["message"] == "failed update: the price is wrong"
+
+
+class TestWords:
+    def test_open_and_finished_make_up_all_statuses(self):
+        assert {"pending", "in_progress"} == OPEN
+        assert {"success", "failed", "lost"} == FINISHED
+        assert set(Status.values) == ALL == OPEN | FINISHED
+
+    def test_error_is_another_word_for_fail(self):
+        assert Event("error") is Event.FAIL
+
+    def test_an_unknown_event_is_refused(self):
+        with pytest.raises(ValueError, match="'explode' is not a valid Event"):
+            Event("explode")
+
+    def test_every_event_has_its_rule(self):
+        assert set(TABLE) == set(Event)
+
+    @pytest.mark.parametrize("event", [event for event in Event if event is not Event.CLEANUP])
+    @pytest.mark.parametrize("status", Status)
+    def test_only_a_cleanup_s_own_status_counts(self, event, status):
+        after = get_status_after(event, status)
+
+        assert get_status_after(event, status, Status.LOST) is after
