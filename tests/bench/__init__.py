@@ -1,0 +1,1 @@
+"""What tracking costs, measured: ``python -m tests.bench [--quick]``."""

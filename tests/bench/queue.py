@@ -1,0 +1,24 @@
+"""A task worked off in this process, by django-q2's own worker and monitor."""
+
+from multiprocessing import Value
+from queue import Queue
+
+from django_q.brokers import get_broker
+from django_q.monitor import monitor
+from django_q.signing import SignedPackage
+from django_q.worker import worker
+
+
+def work_off() -> None:
+    """Take the task that waits in the queue through worker and monitor, as a cluster does."""
+    broker = get_broker()
+    tasks: Queue = Queue()
+    results: Queue = Queue()
+    for ack_id, package in broker.dequeue():
+        task = SignedPackage.loads(package)
+        task["ack_id"] = ack_id
+        tasks.put(task)
+    tasks.put("STOP")
+    worker(tasks, results, Value("f", -1))
+    results.put("STOP")
+    monitor(results, broker)
