@@ -151,7 +151,7 @@ def _is_process_here(worker: str | None) -> bool:
 
 
 def _is_zombie(pid: str) -> bool:
-    """Return whether a process has died and nobody has asked how, as in a container without init."""
+    """Return whether a process has died unburied, as happens in a container without init."""
     try:
         # The name, in parentheses, may hold anything; the state follows it.
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.html import escape
 from django_q.models import Task
 from powercrud.async_manager import AsyncManager
 
-from powercrud_tracking import records
+from powercrud_tracking import missing_table, records
 from powercrud_tracking.failures import BULK_WORKERS, is_failed_result
 from powercrud_tracking.lifecycle import OPEN, Status
 from powercrud_tracking.records import Record
@@ -30,7 +31,7 @@ def build_poll(manager_class: type[AsyncManager]) -> Callable[[HttpRequest], Htt
         if not task_name:
             return JsonResponse({"error": "task_name required"}, status=400)
         manager = manager_class()
-        record = records.find_record(task_name, manager.config)
+        record = _find_record(manager, task_name)
         if record is None or record.status is None:
             status, text = _ask_elsewhere(manager, task_name)
         else:
@@ -38,6 +39,15 @@ def build_poll(manager_class: type[AsyncManager]) -> Callable[[HttpRequest], Htt
         return _answer(task_name, status, text)
 
     return poll
+
+
+def _find_record(manager: AsyncManager, task_name: str) -> Record | None:
+    try:
+        return records.find_record(task_name, manager.config)
+    except DatabaseError:
+        if missing_table.is_known(records.get_record_map(manager.config).model):
+            return None
+        raise
 
 
 def _get_text(manager: AsyncManager, record: Record, user: Any) -> str:

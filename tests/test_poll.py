@@ -195,6 +195,22 @@ class TestElsewhere:
     def test_an_unknown_name_is_a_failure_that_says_so(self, client):
         assert poll(client) == (286, make_answer("failed", "unknown", "Failed"))
 
+    @pytest.mark.django_db(transaction=True, databases="__all__")
+    def test_a_missing_record_table_leaves_the_cache_to_answer(self, client, manager):
+        manager.create_progress_key(NAME)
+        using = connections[router.db_for_write(AsyncTaskRecord)]
+        table = AsyncTaskRecord._meta.db_table
+
+        with using.schema_editor() as editor:
+            editor.alter_db_table(AsyncTaskRecord, table, "gone")
+        try:
+            answer = poll(client)
+        finally:
+            with using.schema_editor() as editor:
+                editor.alter_db_table(AsyncTaskRecord, "gone", table)
+
+        assert answer == (200, make_answer("pending", None, "Queued"))
+
     def test_the_cache_knows_what_is_queued(self, client, manager):
         manager.create_progress_key(NAME)
 

@@ -1,0 +1,224 @@
+"""What runs in a project with a real cluster, and what its web process is asked to do."""
+
+import os
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+from django.contrib.admin import site
+from django.core.cache import cache
+from django.db import connection, transaction
+from django.utils import timezone
+from django_q.admin import resubmit_task
+from django_q.brokers import get_broker
+from django_q.models import OrmQ, Success, Task
+
+from powercrud_tracking import factory, upkeep
+from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
+from powercrud_tracking.progress import report
+from powercrud_tracking.signals import task_recorded
+
+SECONDS = 30
+"""How long a task waits for what its test promises."""
+
+
+# --- in the worker -----------------------------------------------------------------------
+
+
+def add(a, b, task_key):
+    return a + b
+
+
+def fail(task_key):
+    raise ValueError("the price is wrong")
+
+
+def sleep(seconds, task_key):
+    report(1, 2, "sleeping")
+    time.sleep(seconds)
+
+
+def wait_for_file(path, task_key):
+    """Run until the test says so; end in any case."""
+    report(1, 2, "waiting")
+    deadline = time.monotonic() + SECONDS
+    while not Path(path).exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError(path)
+        time.sleep(0.02)
+    report(2, 2, "waiting")
+    return "seen"
+
+
+def die_once(path, task_key):
+    """Be killed by the kernel, the first time."""
+    if not Path(path).exists():
+        Path(path).touch()
+        os.kill(os.getpid(), 9)
+    return "survived"
+
+
+def fail_once(path, task_key):
+    if not Path(path).exists():
+        Path(path).touch()
+        raise ValueError("the first time")
+    return "the second time"
+
+
+def return_a_lock(task_key):
+    return threading.Lock()
+
+
+class UnspeakableError(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+def fail_without_words(path, task_key):
+    """Fail so that django-q2's worker dies of it, the first time."""
+    if not Path(path).exists():
+        Path(path).touch()
+        raise UnspeakableError
+    return "survived"
+
+
+def empty_the_cache(task_key):
+    report(1, 2, "emptying")
+    cache.clear()
+    report(2, 2, "emptying")
+    return "emptied"
+
+
+def report_to_a_broken_receiver(task_key):
+    """Report where a receiver of the project raises."""
+    task_recorded.connect(raise_in_receiver)
+    report(1, 1)
+    task_recorded.disconnect(raise_in_receiver)
+    return "reported"
+
+
+def raise_in_receiver(**kwargs):
+    raise RuntimeError("this receiver is broken")
+
+
+def raise_in_hook(task):
+    raise RuntimeError("this hook is broken")
+
+
+# --- in the web process ------------------------------------------------------------------
+
+
+def launch(func, *args, **kwargs):
+    return factory.get_manager().launch_async_task(func, *args, **kwargs)
+
+
+def launch_in_a_request(func, *args, fail=False):
+    """Launch as a view under ``ATOMIC_REQUESTS`` does; return what remains of it."""
+    try:
+        with transaction.atomic():
+            name = launch(func, *args)
+            if fail:
+                raise KeyError
+    except KeyError:
+        pass
+    return name, AsyncTaskRecord.objects.filter(task_name=name).exists(), OrmQ.objects.count()
+
+
+def launch_twice_at_once(func, *args):
+    """Put the same package into the queue twice, as a broker does that delivers it twice."""
+    with transaction.atomic():
+        name = launch(func, *args)
+        package = OrmQ.objects.latest("pk")
+        OrmQ.objects.create(key=package.key, payload=package.payload, lock=package.lock)
+    return name
+
+
+def launch_sync_with_a_broken_receiver(func, *args):
+    task_recorded.connect(raise_in_receiver)
+    try:
+        return launch_sync(func, *args)
+    finally:
+        task_recorded.disconnect(raise_in_receiver)
+
+
+def launch_sync(func, *args):
+    """Return the launch's name or what it raised, and the row."""
+    try:
+        name = launch(func, *args, sync=True)
+    except Exception as exc:  # noqa: BLE001
+        name = type(exc).__name__
+    return name, AsyncTaskRecord.objects.values().latest("pk")
+
+
+def get_row(name):
+    return AsyncTaskRecord.objects.values().filter(task_name=name).first()
+
+
+def find_row(name, status):
+    return AsyncTaskRecord.objects.values().filter(task_name=name, status=status).first()
+
+
+def find_cleaned_row(name):
+    return AsyncTaskRecord.objects.values().filter(task_name=name, cleaned_up=True).first()
+
+
+def find_attempted_row(name, status, attempts):
+    rows = AsyncTaskRecord.objects.values()
+    return rows.filter(task_name=name, status=status, attempts__gte=attempts).first()
+
+
+def get_attempts(name):
+    return list(AsyncTaskAttempt.objects.values().filter(task_name=name).order_by("number"))
+
+
+def is_done(name):
+    """Return whether nothing of a task is left in the queue and django-q2 has its result."""
+    return not OrmQ.objects.exists() and Task.objects.filter(name=name).exists()
+
+
+def is_queue_empty():
+    return not OrmQ.objects.exists()
+
+
+def count_results(name):
+    return Task.objects.filter(name=name).count()
+
+
+def redeliver_now():
+    """Do as if the time until the queue delivers again were over."""
+    OrmQ.objects.update(lock=timezone.now() - timedelta(seconds=1))
+
+
+def reconcile(older_than=0):
+    report = upkeep.reconcile(older_than=older_than)
+    return report.ended, list(report.lost), report.left
+
+
+def is_found_lost(name):
+    """Reconcile; a dead cluster's statistics live three seconds longer."""
+    return name in reconcile()[1]
+
+
+def drop_queue():
+    return get_broker().purge_queue()
+
+
+def rename_table(old, new):
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {old} RENAME TO {new}")
+
+
+def resubmit(name):
+    """Use the action "Resubmit" of django-q2's admin."""
+    resubmit_task(site.get_model_admin(Success), None, Task.objects.filter(name=name))
+
+
+def get_names():
+    return list(AsyncTaskRecord.objects.values_list("task_name", flat=True))
+
+
+def find_new_row(known, status):
+    """Return a row of this status that was not known before."""
+    rows = AsyncTaskRecord.objects.values().exclude(task_name__in=known)
+    return rows.filter(status=status).first()
