@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from powercrud_tracking import conf
-from powercrud_tracking.payloads import DEFAULT_REDACT
+from powercrud_tracking.redaction import DEFAULT_REDACT
 
 DEFAULT_FIELDS: Mapping[str, str] = {
     "task_name": "task_name",

@@ -4,7 +4,7 @@ import re
 import traceback
 from dataclasses import dataclass
 
-from powercrud_tracking import payloads
+from powercrud_tracking import payloads, redaction
 
 BULK_WORKERS = frozenset({"powercrud.tasks.bulk_update_task", "powercrud.tasks.bulk_delete_task"})
 """The functions of PowerCRUD that catch whatever goes wrong and return ``False``."""
@@ -60,7 +60,7 @@ def parse_failure(result: object) -> Failure:
         return _parse_text(str.__str__(result))
     if result is None or result is False:
         return Failure(reason=UNKNOWN)
-    redact = payloads.compile_redaction(payloads.DEFAULT_REDACT)
+    redact = redaction.compile_redaction(redaction.DEFAULT_REDACT)
     return _build_failure("", payloads.to_text(result, limit=_READ_LENGTH, redact=redact), "")
 
 

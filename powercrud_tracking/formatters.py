@@ -12,7 +12,7 @@ from django.db.models import Model, QuerySet
 from django.db.models.manager import BaseManager
 from django.db.models.query import RawQuerySet
 
-from powercrud_tracking import payloads
+from powercrud_tracking import payloads, redaction
 
 SHOWN = 20
 """How many objects a label names before it counts the rest."""
@@ -98,7 +98,7 @@ def _format_object(value: Any) -> str:
 
 
 def _describe(value: Any) -> str:
-    redact = payloads.compile_redaction(payloads.DEFAULT_REDACT)
+    redact = redaction.compile_redaction(redaction.DEFAULT_REDACT)
     return _to_label(payloads.to_text(value, limit=_PAYLOAD_BYTES, redact=redact))
 
 

@@ -38,26 +38,7 @@ from django.utils.duration import duration_iso_string
 from django.utils.functional import LazyObject, Promise, empty
 from django.utils.tree import Node
 
-# Long words are searched anywhere, so that "userPassword" and "x-csrf-token" match. Short ones
-# must stand alone between separators: "pin" and "user_pin" match, "shipping" and "pinned" do
-# not. Nothing matches "author", "compass", "passenger" or "primary_key". Where a word has an
-# innocent meaning too ("session", "signature"), hiding too much is the lesser harm.
-DEFAULT_REDACT: tuple[str, ...] = (
-    r"pass[\W_]?(?:word|wd|code|phrase|key)|passwort|pwd",
-    r"(?:^|[\W_])pass$",
-    r"token(?!iz|is)|bearer|oauth",
-    r"secret|credential|cookie|session|sessid|csrf|xsrf|signature",
-    r"(?:api|access|private|secret|signing|encryption|master|auth|ssh|host)[\W_]?key",
-    r"authori[sz]ation|auth[\W_]?header|basic[\W_]?auth|^auth$",
-    r"security[\W_]?(?:code|answer|question)|recovery[\W_]?code|social[\W_]?security",
-    r"credit[\W_]?card|(?<!dis)card[\W_]?(?:number|num|no)(?:$|[\W_])",
-    r"connection[\W_]?string|(?:database|broker|redis)[\W_]?url",
-    r"(?:^|[\W_])(?:pin|otp|totp|mfa|ssn|cvv2?|cvc2?|jwt|creds?|sig|dsn)(?:$|[\W_])",
-)
-"""Keys whose values are not stored, as regular expressions."""
-
-MASK = "********"
-"""What is stored in place of a redacted value."""
+from powercrud_tracking import redaction
 
 ELLIPSIS = "…"
 CIRCULAR = "<circular>"
@@ -75,42 +56,11 @@ _ENTRY_ROOM = 36
 _INTEGERS = range(-(2**63), 2**63)
 _INTEGER_BITS = 4096
 _SORTED = 5000
-_REMEMBERED = 64
 _PREVIEW = 32
 
 # PostgreSQL's jsonb refuses both, and so does UTF-8 the second.
 _FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]+")
-
-
-def compile_redaction(patterns: Iterable[str]) -> re.Pattern[str] | None:
-    """Return one pattern that finds what any of ``patterns`` finds, whatever the case.
-
-    ``None`` if there are none. The result is cached.
-
-    Raises:
-        re.error: one of them is not a regular expression.
-    """
-    return _compile_redaction(tuple(patterns))
-
-
-@functools.lru_cache(maxsize=64)
-def _compile_redaction(patterns: tuple[str, ...]) -> re.Pattern[str] | None:
-    for pattern in patterns:
-        re.compile(pattern)  # an error here speaks of this pattern, not of all joined
-    # Flags for a whole pattern, "(?i)", may not stand inside another: make them local.
-    scoped = (re.sub(r"^\(\?([imsx]+)\)(.*)$", r"(?\1:\2)", p, flags=re.S) for p in patterns)
-    return re.compile("|".join(f"(?:{p})" for p in scoped), re.IGNORECASE) if patterns else None
-
-
-@functools.lru_cache(maxsize=64)
-def _get_judge(redact: re.Pattern[str] | None) -> Callable[[str], bool]:
-    if redact is None:
-        return lambda key: False
-    search = redact.search
-    # The same few keys come with every task, and searching costs more than all else.
-    remember = functools.lru_cache(maxsize=1024)(lambda key: search(key) is not None)
-    return lambda key: remember(key) if len(key) <= _REMEMBERED else search(key) is not None
 
 
 def to_json(value: object, *, limit: int, redact: re.Pattern[str] | None = None) -> Any:
@@ -122,7 +72,8 @@ def to_json(value: object, *, limit: int, redact: re.Pattern[str] | None = None)
 
     Args:
         limit: most bytes of the result, at least 2.
-        redact: the values of matching keys and fields become ``MASK`` and are never looked at.
+        redact: the values of matching keys and fields become ``redaction.MASK`` and are never
+            looked at.
     """
     try:
         return _Writer(redact, cutting=False).put(value, limit, 0)[0]
@@ -268,13 +219,13 @@ class _Writer:
     def put_dict(self, pairs: Iterable[tuple[Any, Any]], room: int, depth: int) -> tuple[Any, int]:
         entries: dict[str, Any] = {}
         copies: dict[str, int] = {}
-        is_secret = _get_judge(self.redact)
+        is_secret = redaction.get_judge(self.redact)
 
         def add(pair: tuple[Any, Any], share: int) -> int:
             key, value = pair
             text = key if type(key) is str else self.show(key, share, depth)
             if is_secret(text):
-                value = MASK
+                value = redaction.MASK
             key, size = self.put_key(text, share // 2 if self.cutting else share, entries, copies)
             entries[key], value_size = self.put(value, share - size - 2, depth + 1)
             return size + 2 + value_size

@@ -11,8 +11,8 @@ from typing import Any
 from powercrud_tracking import conf
 from powercrud_tracking.config import SETTING_KEYS, DashboardConfig, get_field_name, read_keys
 from powercrud_tracking.lifecycle import FINISHED
-from powercrud_tracking.payloads import compile_redaction
 from powercrud_tracking.problems import Problem, Source, get_guess, refuse
+from powercrud_tracking.redaction import compile_redaction
 from powercrud_tracking.references import find_reference_problems
 
 VIEW_KEYS = frozenset(

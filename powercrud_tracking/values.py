@@ -11,7 +11,7 @@ from django.db import models
 from django.utils import timezone
 from django_q.utils import get_func_repr
 
-from powercrud_tracking import failures, formatters, payloads
+from powercrud_tracking import failures, formatters, payloads, redaction
 from powercrud_tracking.config import DashboardConfig
 from powercrud_tracking.lifecycle import Event, Status
 
@@ -50,7 +50,7 @@ class ValueBuilder:
         self, config: DashboardConfig, fields: Mapping[str, models.Field], hooks: Hooks
     ) -> None:
         self._limit = config.payload_limit
-        self._redact = payloads.compile_redaction(config.redact)
+        self._redact = redaction.compile_redaction(config.redact)
         self._fields = fields
         self._hooks = hooks
 

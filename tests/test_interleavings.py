@@ -343,3 +343,84 @@ def test_processes_that_fire_at_once_leave_the_same_row_for_every_task(databases
     assert sorted(row["task_name"] for row in rows) == NAMES
     for row in rows:
         assert {name: row[name] for name in FIELDS} == EXPECTED[ending]
+
+
+# One of several processes that live as long as the test and do as they are told.
+PEER = """
+import json, sys
+
+from django.conf import settings
+
+for alias, database in json.loads(sys.argv[1]).items():
+    settings.DATABASES[alias].update(database)
+
+import django
+django.setup()
+from powercrud_tracking.factory import get_manager
+from tests.test_interleavings import get_values, send
+
+manager = get_manager()
+for line in sys.stdin:
+    task_name, kind, number = json.loads(line)
+    send(manager, task_name, kind, number)
+    print(json.dumps(get_values(task_name), default=str), flush=True)
+"""
+PEERS = 3
+
+
+class Peer:
+    """A process that sends the events of anybody's task."""
+
+    def __init__(self, databases):
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PEER, json.dumps(databases)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def send(self, task_name, kind, number):
+        """Let it send an event, and return the row that it finds afterwards."""
+        self.process.stdin.write(json.dumps([task_name, kind, number]) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        try:
+            self.process.wait(10)
+        finally:
+            self.process.kill()
+
+
+@pytest.fixture
+def peers(databases):
+    peers = [Peer(databases) for _ in range(PEERS)]
+    yield peers
+    for peer in peers:
+        peer.close()
+
+
+@pytest.mark.django_db(transaction=True)
+@hypothesis_settings(
+    max_examples=60,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    st.lists(st.tuples(st.integers(0, PEERS - 1), st.sampled_from(KINDS)), min_size=1, max_size=12)
+)
+def test_events_from_several_processes_leave_the_row_that_the_rules_say(peers, steps):
+    row, task_name = Row(), str(uuid4())
+
+    for number, (peer, kind) in enumerate(steps, start=1):
+        values = peers[peer].send(task_name, kind, number)
+        row.apply(kind, number)
+
+        expected = dict.fromkeys(FIELDS)
+        if row.status is not None:
+            expected = {name: getattr(row, name) for name in FIELDS}
+        assert values == json.loads(json.dumps(expected, default=str)), steps[:number]
