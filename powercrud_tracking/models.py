@@ -107,6 +107,28 @@ class AsyncTaskRecordQuerySet(models.QuerySet):
         created = self.names.get("created_at")
         return self.order_by(*([f"-{created}"] if created else []), "-pk")
 
+    def oldest_first(self) -> Self:
+        """Return the rows in the other order."""
+        return self.newest_first().reverse()
+
+    def older_than(self, at: datetime | None, pk: Any) -> Self:
+        """Return the rows that come after a position in ``newest_first()``."""
+        return self._beyond("lt", at, pk)
+
+    def newer_than(self, at: datetime | None, pk: Any) -> Self:
+        """Return the rows that come before a position in ``newest_first()``."""
+        return self._beyond("gt", at, pk)
+
+    def _beyond(self, lookup: str, at: datetime | None, pk: Any) -> Self:
+        created = self.names.get("created_at")
+        if created is None or at is None:
+            return self.filter(**{f"pk__{lookup}": pk})
+        # The first condition follows from the second, and is what an index can use.
+        return self.filter(**{f"{created}__{lookup}e": at}).filter(
+            models.Q(**{f"{created}__{lookup}": at})
+            | models.Q(**{created: at, f"pk__{lookup}": pk})
+        )
+
 
 class AbstractAsyncTaskRecord(models.Model):
     """One row for each background task: inherit it to add fields of your own.

@@ -1,18 +1,26 @@
 """The pages. Each view guards, reads, renders."""
 
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib.auth.mixins import AccessMixin
 from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
 from django.views.generic import TemplateView
 
-from powercrud_tracking import factory, records
+from powercrud_tracking import factory, paging, records
 from powercrud_tracking.attempts import get_attempts
 from powercrud_tracking.config import get_config, load
+from powercrud_tracking.lifecycle import FINISHED, OPEN, Status
 from powercrud_tracking.live import add_live_progress
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
 
-PAGE_SIZE = 50
+TABS: Mapping[str, tuple[Any, frozenset[Status]]] = {
+    "open": (_("Open"), OPEN),
+    **{status.value: (status.label, frozenset({status})) for status in sorted(FINISHED)},
+}
+"""What the list can be narrowed to: word in the address to label and statuses."""
 
 
 def may_view_records(user: Any) -> bool:
@@ -45,14 +53,30 @@ class RecordPage(AccessMixin, TemplateView):
 
 
 class RecordList(RecordPage):
-    """The newest tasks."""
+    """A page of tasks, all or those of one tab."""
 
     template_name = "powercrud_tracking/record_list.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        newest = records.read(self.get_rows().newest_first()[:PAGE_SIZE])
-        add_live_progress(newest, factory.get_manager())
-        return super().get_context_data(records=newest, **kwargs)
+        asked, rows = self.request.GET, self.get_rows()
+        tab = asked.get("status", "")
+        has_status = "status" in rows.names
+        if has_status and tab in TABS:
+            rows = rows.with_status(TABS[tab][1])
+        page = paging.get_page(rows, older=asked.get("older", ""), newer=asked.get("newer", ""))
+        add_live_progress(page.records, factory.get_manager())
+        return super().get_context_data(
+            records=page.records,
+            older=_get_query(status=tab, older=page.older) if page.older else "",
+            newer=_get_query(status=tab, newer=page.newer) if page.newer else "",
+            tab=tab,
+            tabs=[(name, label) for name, (label, statuses) in TABS.items()] if has_status else [],
+            **kwargs,
+        )
+
+
+def _get_query(**values: str) -> str:
+    return urlencode({name: value for name, value in values.items() if value})
 
 
 class RecordDetail(RecordPage):

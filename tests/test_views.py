@@ -1,12 +1,16 @@
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.db import connections, router
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from powercrud_tracking.models import AsyncTaskRecord
-from powercrud_tracking.views import PAGE_SIZE, may_view_records
+from powercrud_tracking.paging import SIZE
+from powercrud_tracking.views import may_view_records
 from tests.project.models import BespokeRecord, NameOnlyRecord
 
 pytestmark = pytest.mark.django_db
@@ -22,6 +26,14 @@ def auditor():
     auditor = get_user_model().objects.create_user("auditor")
     auditor.user_permissions.add(Permission.objects.get(codename="view_asynctaskrecord"))
     return auditor
+
+
+def make_rows(number, **values):
+    start = timezone.now()
+    AsyncTaskRecord.objects.bulk_create(
+        AsyncTaskRecord(task_name=f"task-{n}", created_at=start + timedelta(seconds=n), **values)
+        for n in range(number)
+    )
 
 
 def only_mine(request, rows):
@@ -110,10 +122,53 @@ class TestList:
 
     def test_a_page_has_no_more_than_its_size(self, admin_client):
         AsyncTaskRecord.objects.bulk_create(
-            AsyncTaskRecord(task_name=f"task {number}") for number in range(PAGE_SIZE + 1)
+            AsyncTaskRecord(task_name=f"task {number}") for number in range(SIZE + 1)
         )
 
-        assert len(admin_client.get(LIST).context["records"]) == PAGE_SIZE
+        assert len(admin_client.get(LIST).context["records"]) == SIZE
+
+    def test_what_is_older_is_one_link_away_and_newer_leads_back(self, admin_client):
+        make_rows(2 * SIZE)
+        first = admin_client.get(LIST).context
+
+        second = admin_client.get(f"{LIST}?{first['older']}").context
+        back = admin_client.get(f"{LIST}?{second['newer']}").context
+
+        names = [record.task_name for record in [*first["records"], *second["records"]]]
+        assert names == [f"task-{number}" for number in reversed(range(2 * SIZE))]
+        assert second["older"] == ""
+        assert [r.task_name for r in back["records"]] == names[:SIZE]
+
+    @pytest.mark.parametrize(
+        ("tab", "names"),
+        [
+            ("", {"pending", "in_progress", "success", "failed", "lost"}),
+            ("open", {"pending", "in_progress"}),
+            ("success", {"success"}),
+            ("failed", {"failed"}),
+            ("lost", {"lost"}),
+            ("nonsense", {"pending", "in_progress", "success", "failed", "lost"}),
+        ],
+    )
+    def test_a_tab_narrows_it(self, admin_client, tab, names):
+        for status in ("pending", "in_progress", "success", "failed", "lost"):
+            AsyncTaskRecord.objects.create(task_name=status, status=status)
+
+        response = admin_client.get(LIST, {"status": tab})
+
+        assert {record.task_name for record in response.context["records"]} == names
+
+    def test_older_stays_in_the_tab(self, admin_client):
+        make_rows(SIZE + 1, status="failed")
+
+        response = admin_client.get(LIST, {"status": "failed"})
+
+        assert response.context["older"].startswith("status=failed&older=")
+
+    def test_an_empty_tab_says_so(self, admin_client):
+        response = admin_client.get(LIST, {"status": "lost"})
+
+        assert "No task is in this state." in response.content.decode()
 
     def test_it_costs_the_same_for_one_row_and_for_many(self, admin_client):
         using = connections[router.db_for_read(AsyncTaskRecord)]

@@ -1,0 +1,78 @@
+"""Pages of a long list by position: rows that come or go meanwhile shift nothing."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.utils.dateparse import parse_datetime
+
+from powercrud_tracking import records
+from powercrud_tracking.models import AsyncTaskRecordQuerySet
+from powercrud_tracking.records import Record
+from powercrud_tracking.values import get_time
+
+SIZE = 50
+"""How many tasks a page shows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """One page of tasks, newest first.
+
+    Args:
+        records: the tasks.
+        older: the position behind which the next page begins, empty if there is none.
+        newer: the position before which the one in front ends, empty if there is none.
+    """
+
+    records: list[Record]
+    older: str = ""
+    newer: str = ""
+
+
+def get_page(rows: AsyncTaskRecordQuerySet, *, older: str = "", newer: str = "") -> Page:
+    """Return the page beside a position, or the first if there is nothing (any more).
+
+    Args:
+        rows: of which the page is one.
+        older: show what is older than this position, as an earlier page named it.
+        newer: show what is newer.
+    """
+    if position := _find_position(rows, older):
+        found = records.read(rows.older_than(*position).newest_first()[: SIZE + 1])
+        if found:
+            return _build_page(found[:SIZE], has_older=len(found) > SIZE, has_newer=True)
+    elif position := _find_position(rows, newer):
+        found = records.read(rows.newer_than(*position).oldest_first()[: SIZE + 1])
+        # Short of a page, the first one shows them all and more.
+        if len(found) > SIZE:
+            return _build_page(found[:SIZE][::-1], has_older=True, has_newer=True)
+    found = records.read(rows.newest_first()[: SIZE + 1])
+    return _build_page(found[:SIZE], has_older=len(found) > SIZE, has_newer=False)
+
+
+def _build_page(found: list[Record], *, has_older: bool, has_newer: bool) -> Page:
+    return Page(
+        records=found,
+        older=_describe(found[-1]) if has_older else "",
+        newer=_describe(found[0]) if has_newer else "",
+    )
+
+
+def _describe(record: Record) -> str:
+    at = record.created_at
+    return f"{record.pk}@{at.isoformat() if at else ''}"
+
+
+def _find_position(rows: AsyncTaskRecordQuerySet, text: str) -> tuple[datetime | None, Any] | None:
+    """Return the time and the key of a position; ``None`` for what people typed themselves."""
+    key, _, at = text.rpartition("@")
+    try:
+        time = parse_datetime(at) if at else None
+        pk = rows.model._meta.pk.to_python(key)
+    except (ValidationError, ValueError):
+        return None
+    if not key or (at and time is None):
+        return None
+    return (None if time is None else get_time(time)), pk

@@ -1,0 +1,105 @@
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from powercrud_tracking.models import AsyncTaskRecord
+from powercrud_tracking.paging import SIZE, get_page
+from powercrud_tracking.records import get_rows
+from tests.project.models import NameOnlyRecord
+
+pytestmark = pytest.mark.django_db
+
+
+def make(number, *, at=None):
+    at = at or timezone.now()
+    AsyncTaskRecord.objects.bulk_create(
+        AsyncTaskRecord(task_name=f"{n:04}", created_at=at) for n in range(number)
+    )
+
+
+def get_names(page):
+    return [record.task_name for record in page.records]
+
+
+@pytest.mark.parametrize(
+    "position",
+    ["", "@", "1", "1@", "x@2026-01-02T03:04:05", "1@yesterday", "1@2026-13-01T00:00:00", "@2026"],
+)
+def test_a_position_that_nobody_gave_shows_the_first_page(position):
+    make(2)
+
+    assert get_names(get_page(get_rows(), older=position)) == ["0001", "0000"]
+    assert get_names(get_page(get_rows(), newer=position)) == ["0001", "0000"]
+
+
+def test_rows_of_one_moment_are_paged_by_their_keys():
+    make(SIZE + 3)
+
+    first = get_page(get_rows())
+    second = get_page(get_rows(), older=first.older)
+
+    assert [*get_names(first), *get_names(second)] == [f"{n:04}" for n in reversed(range(SIZE + 3))]
+
+
+def test_a_page_survives_the_row_that_named_it():
+    make(SIZE + 3)
+    first = get_page(get_rows())
+    AsyncTaskRecord.objects.filter(task_name=get_names(first)[-1]).delete()
+
+    second = get_page(get_rows(), older=first.older)
+
+    assert get_names(second) == ["0002", "0001", "0000"]
+
+
+def test_new_rows_shift_nothing():
+    make(SIZE + 3)
+    first = get_page(get_rows())
+    AsyncTaskRecord.objects.create(
+        task_name="new", created_at=timezone.now() + timedelta(seconds=1)
+    )
+
+    second = get_page(get_rows(), older=first.older)
+
+    assert get_names(second) == ["0002", "0001", "0000"]
+
+
+def test_newer_goes_back_a_page_at_a_time():
+    make(3 * SIZE)
+    first = get_page(get_rows())
+    second = get_page(get_rows(), older=first.older)
+    third = get_page(get_rows(), older=second.older)
+
+    back = get_page(get_rows(), newer=third.newer)
+    home = get_page(get_rows(), newer=back.newer)
+
+    assert get_names(back) == get_names(second)
+    assert get_names(home) == get_names(first)
+    assert home.newer == ""
+    assert third.older == ""
+
+
+def test_a_page_that_has_gone_shows_the_first():
+    make(SIZE + 1)
+    first = get_page(get_rows())
+    AsyncTaskRecord.objects.filter(task_name="0000").delete()
+
+    assert get_names(get_page(get_rows(), older=first.older)) == get_names(first)
+
+
+def test_a_page_costs_one_query(django_assert_num_queries):
+    make(2 * SIZE)
+    rows = get_rows()
+    first = get_page(rows)
+
+    with django_assert_num_queries(1, using=rows.db):
+        get_page(rows, older=first.older)
+
+
+def test_a_table_without_times_is_paged_by_its_keys(settings):
+    settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.NameOnlyRecord"}
+    NameOnlyRecord.objects.bulk_create(NameOnlyRecord(task_name=f"{n:04}") for n in range(SIZE + 1))
+
+    second = get_page(get_rows(), older=get_page(get_rows()).older)
+
+    assert get_names(second) == ["0000"]
