@@ -248,7 +248,8 @@ class TestReconcile:
 
         many = count_queries(upkeep.reconcile)
 
-        assert few <= many <= few + 4, "SQLite splits a long INSERT into a few."
+        # On SQLite a long INSERT is split, in Django 5.2 at 999 parameters.
+        assert few <= many <= few + 11
 
 
 class TestCleanupCompletedTasks:
