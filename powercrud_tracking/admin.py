@@ -3,9 +3,13 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from powercrud_tracking.config import get_config
 from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
+from powercrud_tracking.records import get_record_map
+from powercrud_tracking.views import get_visible_rows
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -23,7 +27,13 @@ class ReadOnlyAdmin(admin.ModelAdmin):
 
 @admin.register(AsyncTaskRecord)
 class AsyncTaskRecordAdmin(ReadOnlyAdmin):
-    """The built-in table."""
+    """The built-in table: the rows that ``VISIBLE`` lets this person see."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        rows = super().get_queryset(request)
+        if get_config().visible is None or get_record_map(get_config()).model is not self.model:
+            return rows
+        return rows.filter(pk__in=get_visible_rows(request).values("pk"))
 
     list_display = ("task_name", "func", "status", "user_label", "created_at", "message")
     list_filter = ("status",)
@@ -35,7 +45,14 @@ class AsyncTaskRecordAdmin(ReadOnlyAdmin):
 
 @admin.register(AsyncTaskAttempt)
 class AsyncTaskAttemptAdmin(ReadOnlyAdmin):
-    """Failed attempts."""
+    """Failed attempts, of the tasks that this person may see."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        attempts = super().get_queryset(request)
+        if get_config().visible is None:
+            return attempts
+        visible = get_visible_rows(request)
+        return attempts.filter(task_name__in=visible.values(visible.names["task_name"]))
 
     list_display = ("task_name", "number", "outcome", "ended_at", "worker", "message")
     list_filter = ("outcome",)

@@ -9,8 +9,9 @@ from django.db.models import Max
 from powercrud_tracking.failures import Failure
 from powercrud_tracking.lifecycle import Status
 from powercrud_tracking.models import AsyncTaskAttempt
-from powercrud_tracking.payloads import cut
+from powercrud_tracking.payloads import clean, cut
 from powercrud_tracking.records import Record
+from powercrud_tracking.savepoints import savepoint
 
 
 def record_attempts(
@@ -28,7 +29,7 @@ def record_attempts(
     ended = [record for record in records if record.status in {outcome, None}]
     numbers = _get_numbers(ended)
     using = router.db_for_write(AsyncTaskAttempt)
-    trace = failure.traceback
+    trace = clean(failure.traceback)
     rows = [
         AsyncTaskAttempt(
             task_name=record.task_name,
@@ -37,7 +38,7 @@ def record_attempts(
             ended_at=ended_at,
             worker=record.worker or "",
             outcome=outcome,
-            exception_class=cut(failure.exception_class, 255),
+            exception_class=cut(clean(failure.exception_class), 255),
             message=failure.reason,
             traceback=trace if len(trace) <= limit else f"…{trace[1 - limit :]}",
         )
@@ -54,7 +55,9 @@ def _get_numbers(records: list[Record]) -> dict[str, int]:
     numbers = {record.task_name: record.attempts for record in records}
     uncounted = [task_name for task_name, number in numbers.items() if number is None]
     if uncounted:
-        kept = dict(get_attempts(uncounted).values_list("task_name").annotate(last=Max("number")))
+        kept = get_attempts(uncounted).values_list("task_name").annotate(last=Max("number"))
+        with savepoint(kept.db):
+            kept = dict(kept)
         numbers |= {task_name: kept.get(task_name, 0) + 1 for task_name in uncounted}
     return numbers
 

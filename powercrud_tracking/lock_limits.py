@@ -12,6 +12,8 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from powercrud_tracking.savepoints import is_in_transaction
+
 MOST_SECONDS = 2.0
 """How long all writes in one receiver or hook together may wait."""
 
@@ -37,7 +39,7 @@ def apply_limit(connection: BaseDatabaseWrapper) -> Iterator[None]:
     """
     deadline = _deadline.get()
     dialect = _DIALECTS.get(connection.vendor)
-    if deadline is None or dialect is None or connection.in_atomic_block:
+    if deadline is None or dialect is None or is_in_transaction(connection):
         yield
         return
     exchange, restore = dialect

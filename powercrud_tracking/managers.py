@@ -30,6 +30,7 @@ from powercrud_tracking.lifecycle import Event, Status
 from powercrud_tracking.lock_limits import MOST_SECONDS, limit_waiting
 from powercrud_tracking.progress import find_running_task
 from powercrud_tracking.recorder import TaskStillOpenError, get_recorder
+from powercrud_tracking.savepoints import savepoint
 from powercrud_tracking.values import ValueBuilder, call_or_fall_back, get_failure
 
 logger = logging.getLogger("powercrud_tracking")
@@ -191,8 +192,7 @@ class ModelTrackingAsyncManager(AsyncManager):
     def _record_attempt(
         self, task_name: str, payload: Mapping[str, Any], values: Mapping[str, Any]
     ) -> None:
-        using = router.db_for_write(self._recorder.model)
-        record = records.find_record(task_name, self.config, using=using)
+        record = self._find_record(task_name)
         if record is not None:
             attempts.record_attempts(
                 [record],
@@ -255,17 +255,28 @@ class ModelTrackingAsyncManager(AsyncManager):
         defaults = self.config.create_defaults
         if isinstance(defaults, Mapping):
             return defaults
-        return call_or_fall_back(
-            load(defaults, "CREATE_DEFAULTS"), lambda *args: {}, task_name, payload
-        )
+        function = load(defaults, "CREATE_DEFAULTS")
+        found = call_or_fall_back(function, lambda *args: {}, task_name, payload)
+        if not isinstance(found, Mapping):
+            logger.error("%r must return a dict, got %r; nothing of it is stored.", function, found)
+            return {}
+        names = {field.name for field in self._recorder.model._meta.concrete_fields}
+        if unknown := sorted(map(str, found.keys() - names)):
+            logger.error("%r returned unknown fields, left out: %s.", function, ", ".join(unknown))
+        return {name: value for name, value in found.items() if name in names}
 
     def _find_last_progress(self, task_name: str) -> str | None:
         text = self._find_cached_progress(task_name)
         if text:
             return text
-        using = router.db_for_write(self._recorder.model)
-        record = records.find_record(task_name, self.config, using=using)
+        record = self._find_record(task_name)
         return record.progress if record else None
+
+    def _find_record(self, task_name: str) -> records.Record | None:
+        # From where it is written: a replica may be behind.
+        using = router.db_for_write(self._recorder.model)
+        with savepoint(using):
+            return records.find_record(task_name, self.config, using=using)
 
     def _find_cached_progress(self, task_name: str) -> str | None:
         text = self.get_progress(task_name)

@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-_SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:/|of)\s*(\d+(?:\.\d+)?)")
-_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+_SHARE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*(?:/|of)\s*(\d{1,15}(?:\.\d{1,15})?)")
+_PERCENT = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*%")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -93,7 +93,7 @@ def to_text(value: object, *, limit: int, redact: re.Pattern[str] | None = None)
             # Never longer than the escaped form, which to_json has measured.
             return json.dumps(value, ensure_ascii=False, allow_nan=False)
     text = str.__str__(value)
-    head = _clean(text[: limit + 1]).encode()
+    head = clean(text[: limit + 1]).encode()
     if len(head) <= limit:
         return head.decode()
     mark = _more(len(text))
@@ -112,7 +112,7 @@ def cut(text: str, length: int) -> str:
 
 def to_line(text: str) -> str:
     """Return ``text`` on one line: white space and control characters become single spaces."""
-    return _clean(" ".join(_CONTROL.sub(" ", text).split()))
+    return clean(" ".join(_CONTROL.sub(" ", text).split()))
 
 
 def sort_set(values: Any) -> Sequence[Any]:
@@ -178,7 +178,7 @@ class _Writer:
 
     def put_text(self, text: str, room: int) -> tuple[str, int]:
         if len(text) + 2 <= room:
-            text = _clean(text)
+            text = clean(text)
             size = len(_quote(text))
             if size <= room:
                 return text, size
@@ -190,7 +190,7 @@ class _Writer:
         space = room - len(_quote(mark)) + 2
         if space < 2:
             return "", 2
-        head = _clean(text[:space])
+        head = clean(text[:space])
         sizes = range(len(head) + 1)
         kept = bisect_right(sizes, space, key=lambda length: len(_quote(head[:length]))) - 1
         text = head[:kept] + (mark if mark == ELLIPSIS else _more(len(text) - kept))
@@ -308,7 +308,8 @@ def _count(values: Iterable[Any]) -> int:
         return 0
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """Return ``text`` with what databases refuse (NUL, lone surrogates) replaced."""
     if text.isascii() and "\0" not in text:
         return text
     return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -1,7 +1,6 @@
 """The poll of PowerCRUD's modal, in place of PowerCRUD's own: it tells the truth."""
 
 from collections.abc import Callable
-from typing import Any
 
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -10,10 +9,11 @@ from django_q.models import Task
 from powercrud.async_manager import AsyncManager
 
 from powercrud_tracking import missing_table, records
+from powercrud_tracking.config import get_config
 from powercrud_tracking.failures import BULK_WORKERS, is_failed_result
 from powercrud_tracking.lifecycle import OPEN, Status
 from powercrud_tracking.records import Record
-from powercrud_tracking.views import may_view_records
+from powercrud_tracking.views import get_visible_rows, may_view_records
 
 STOP_POLLING = 286
 """The status by which htmx stops to ask again."""
@@ -35,7 +35,7 @@ def build_poll(manager_class: type[AsyncManager]) -> Callable[[HttpRequest], Htt
         if record is None or record.status is None:
             status, text = _ask_elsewhere(manager, task_name)
         else:
-            status, text = record.status, _get_text(manager, record, request.user)
+            status, text = record.status, _get_text(manager, record, request)
         return _answer(task_name, status, text)
 
     return poll
@@ -50,7 +50,7 @@ def _find_record(manager: AsyncManager, task_name: str) -> Record | None:
         raise
 
 
-def _get_text(manager: AsyncManager, record: Record, user: Any) -> str:
+def _get_text(manager: AsyncManager, record: Record, request: HttpRequest) -> str:
     """Return what to say beside the status; the reason only to those it is for."""
     if record.is_open:
         # The cache is ahead of the row, which waits for the task's transaction.
@@ -58,8 +58,19 @@ def _get_text(manager: AsyncManager, record: Record, user: Any) -> str:
         return cached if cached and cached != manager.STATUSES.PENDING else record.progress or ""
     if record.status is Status.SUCCESS:
         return record.progress or record.message or ""
-    is_launcher = record.launched_by_id and record.launched_by_id == str(user.pk)
-    return record.message or "" if is_launcher or may_view_records(user) else ""
+    return record.message or "" if _may_read(record, request) else ""
+
+
+def _may_read(record: Record, request: HttpRequest) -> bool:
+    if record.launched_by_id and record.launched_by_id == str(request.user.pk):
+        return True
+    if not may_view_records(request.user):
+        return False
+    # VISIBLE speaks of the setting's table, which this row may not be in.
+    return (
+        get_config().visible is None
+        or get_visible_rows(request).named_task(record.task_name).exists()
+    )
 
 
 def _ask_elsewhere(manager: AsyncManager, task_name: str) -> tuple[Status | None, str]:

@@ -9,6 +9,8 @@ from typing import Any
 
 from django.db import connections, transaction
 
+from powercrud_tracking.savepoints import is_in_transaction
+
 
 @dataclass(kw_only=True)
 class RunningTask:
@@ -50,6 +52,9 @@ class RunningTask:
             # Only Django knows whether a rollback, of a savepoint perhaps, has dropped ours.
             if not any(hook[1] == self.flush for hook in connection.run_on_commit):
                 transaction.on_commit(self.flush, using=using, robust=True)
+        elif is_in_transaction(connection):
+            # One by hand, of whose commit nobody is told: it is written at the end of the task.
+            return
         elif self._written_at is None or monotonic() - self._written_at >= interval:
             self.flush()
 

@@ -12,18 +12,21 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from django.db import router
 from django.utils import timezone
 from django_q.models import Task
 from django_q.signals import post_execute, post_execute_in_worker, pre_enqueue, pre_execute
 from powercrud.async_manager import AsyncManager
 
 from powercrud_tracking import factory, progress
+from powercrud_tracking.config import get_config
 from powercrud_tracking.endings import take_ended
 from powercrud_tracking.launches import find_launching_manager
 from powercrud_tracking.lifecycle import Event, Status
 from powercrud_tracking.lock_limits import MOST_SECONDS, limit_waiting
 from powercrud_tracking.managers import ModelTrackingAsyncManager
-from powercrud_tracking.records import find_record
+from powercrud_tracking.records import find_record, get_record_map
+from powercrud_tracking.savepoints import savepoint
 from powercrud_tracking.travel import PACKAGE_KEY
 
 logger = logging.getLogger("powercrud_tracking")
@@ -65,9 +68,11 @@ def _find_manager_of_predecessor(task: Mapping[str, Any]) -> ModelTrackingAsyncM
     task_key = task["kwargs"].get("task_key")
     if task.get("hook") != HOOK or not task_key or task_key == task["name"]:
         return None
-    if "manager_class" in task["kwargs"] or find_record(task_key) is None:
+    if "manager_class" in task["kwargs"]:
         return None
-    return factory.get_manager()
+    with savepoint(router.db_for_read(get_record_map(get_config()).model)):
+        is_ours = find_record(task_key) is not None
+    return factory.get_manager() if is_ours else None
 
 
 def find_manager(task: Mapping[str, Any]) -> ModelTrackingAsyncManager | None:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from django.db import IntegrityError, connections, router, transaction
@@ -16,6 +16,7 @@ from powercrud_tracking.lifecycle import OPEN, TABLE, Event, Status, get_status_
 from powercrud_tracking.lock_limits import apply_limit
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
 from powercrud_tracking.records import RecordMap, get_record_map
+from powercrud_tracking.savepoints import savepoint
 from powercrud_tracking.signals import task_recorded
 from powercrud_tracking.statements import Compiler
 
@@ -87,7 +88,9 @@ class Recorder:
                     event, task_name, values, connection, brought, defaults
                 ) or self._update(event, task_name, values, connection, brought)
 
-        if written and task_recorded.has_listeners(self.model):
+        # With a transaction by hand Django knows no commit, and so nobody can be told.
+        knows_commit = connection.in_atomic_block or connection.get_autocommit()
+        if written and knows_commit and task_recorded.has_listeners(self.model):
             transaction.on_commit(
                 lambda: self._announce(event, task_name, values, using), using=using, robust=True
             )
@@ -141,7 +144,8 @@ class Recorder:
 
     def _exists(self, task_name: str, connection: BaseDatabaseWrapper) -> bool:
         lookup = {self.fields["task_name"].name: task_name}
-        return self.model._base_manager.using(connection.alias).filter(**lookup).exists()
+        with savepoint(connection.alias):
+            return self.model._base_manager.using(connection.alias).filter(**lookup).exists()
 
     # --- losing ------------------------------------------------------------------------
 
@@ -194,16 +198,18 @@ class Recorder:
         field = self.fields.get("status")
         if field is None:
             return None
-        found = (
-            self.model._base_manager.using(using or router.db_for_write(self.model))
-            .filter(**{self.fields["task_name"].name: task_name})
-            .values_list(field.name, flat=True)
-            .first()
-        )
+        using = using or router.db_for_write(self.model)
+        with savepoint(using):
+            found = (
+                self.model._base_manager.using(using)
+                .filter(**{self.fields["task_name"].name: task_name})
+                .values_list(field.name, flat=True)
+                .first()
+            )
         return Status(found) if found in Status.values else None
 
 
-@cache
+@lru_cache(maxsize=128)
 def get_recorder(config: DashboardConfig) -> Recorder:
     """Return the writer for a configuration; equal configurations share one."""
     return Recorder(get_record_map(config))
@@ -214,10 +220,8 @@ conf.clear_when_settings_change(get_recorder)
 
 def _execute(connection: BaseDatabaseWrapper, sql: str, parameters: list[Any]) -> bool:
     """Run a statement, in a savepoint inside a transaction; return whether it met a row."""
-    if connection.in_atomic_block:
-        with transaction.atomic(using=connection.alias):
-            return _run(connection, sql, parameters)
-    return _run(connection, sql, parameters)
+    with savepoint(connection.alias):
+        return _run(connection, sql, parameters)
 
 
 def _run(connection: BaseDatabaseWrapper, sql: str, parameters: list[Any]) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from django.apps import apps
@@ -35,7 +35,7 @@ class RecordMap:
         return {logical: field.name for logical, field in self.fields.items()}
 
 
-@cache
+@lru_cache(maxsize=128)
 def get_record_map(config: DashboardConfig) -> RecordMap:
     """Return where a configuration stores things.
 

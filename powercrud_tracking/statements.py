@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.expressions import DatabaseDefault
 from django.utils import timezone
 
 from powercrud_tracking.lifecycle import ALL, TABLE, Event, Status, Write, get_status_after
@@ -35,7 +36,7 @@ class Compiler:
         self.model = record_map.model
         self.fields = record_map.fields
         self._updates: dict[tuple[Any, ...], Statement] = {}
-        self._inserts: dict[str, str] = {}
+        self._inserts: dict[tuple[str, tuple[str, ...]], str] = {}
 
     def build_update(
         self,
@@ -69,13 +70,14 @@ class Compiler:
         self, connection: BaseDatabaseWrapper, instance: models.Model
     ) -> tuple[str, list[Any]]:
         """Return the INSERT of a new row and its parameters."""
-        sql = self._inserts.get(connection.alias)
+        given = [(field, field.pre_save(instance, True)) for field in self._inserted_fields]
+        # What the database itself sets by default is left to it, unless there is a value.
+        given = [(field, value) for field, value in given if not isinstance(value, DatabaseDefault)]
+        shape = (connection.alias, tuple(field.column for field, _ in given))
+        sql = self._inserts.get(shape)
         if sql is None:
-            sql = self._inserts[connection.alias] = self._compile_insert(connection)
-        return sql, [
-            field.get_db_prep_save(field.pre_save(instance, True), connection)
-            for field in self._inserted_fields
-        ]
+            sql = self._inserts[shape] = self._compile_insert(connection, shape[1])
+        return sql, [field.get_db_prep_save(value, connection) for field, value in given]
 
     def _compile_update(
         self,
@@ -132,9 +134,9 @@ class Compiler:
         """Return the fields that move with each event, by name, with the time it is now."""
         return {field.name: get_time() for field, get_time in self._clocks}
 
-    def _compile_insert(self, connection: BaseDatabaseWrapper) -> str:
+    def _compile_insert(self, connection: BaseDatabaseWrapper, names: Sequence[str]) -> str:
         quote = connection.ops.quote_name
-        columns = [quote(field.column) for field in self._inserted_fields]
+        columns = [quote(name) for name in names]
         return (
             f"INSERT INTO {quote(self.model._meta.db_table)} ({', '.join(columns)}) "
             f"VALUES ({', '.join(['%s'] * len(columns))})"
@@ -147,7 +149,6 @@ class Compiler:
             for field in self.model._meta.concrete_fields
             if not (field.primary_key and isinstance(field, models.AutoField))
             and not getattr(field, "generated", False)
-            and field.db_default is models.NOT_PROVIDED
         ]
 
 

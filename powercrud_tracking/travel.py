@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -116,7 +116,7 @@ def _read_field_map(field_map: Mapping[str, str | None]) -> dict[str, str | None
     }
 
 
-@cache
+@lru_cache(maxsize=128)
 def _warn_of_other_settings(theirs: str, ours: str) -> None:
     """Say so once for each pair: every task of a deployment would say the same."""
     logger.warning(

@@ -78,9 +78,10 @@ def _reconcile_batch(
     lost: Any = {}
     for record in batch:
         if record.task_name in ends:
-            report.ended.append(record.task_name)
-            if not dry_run:
-                _end(ends[record.task_name])
+            if dry_run or _end(ends[record.task_name]):
+                report.ended.append(record.task_name)
+            else:
+                report.left[record.task_name] = "its end could not be recorded"
         elif reason := seen.find_reason_to_leave(record):
             report.left[record.task_name] = reason
         else:
@@ -102,11 +103,17 @@ def _find_ends(batch: Sequence[Record]) -> dict[str, Task]:
     return ends
 
 
-def _end(task: Task) -> None:
-    manager = (
-        find_manager({"kwargs": task.kwargs or {}, "name": task.name}) or factory.get_manager()
-    )
-    manager.handle_task_completion(task, task.name)
+def _end(task: Task) -> bool:
+    # Arguments that can no longer be unpickled come as the text that they were.
+    kwargs = task.kwargs if isinstance(task.kwargs, dict) else {}
+    try:
+        manager = find_manager({"kwargs": kwargs, "name": task.name}) or factory.get_manager()
+        manager.handle_task_completion(task, task.name)
+    except Exception:
+        # One task must not keep the others from being judged.
+        logger.exception("Could not record the end of task %s.", task.name)
+        return False
+    return True
 
 
 def prune(*, days: int | None = None, dry_run: bool = False) -> int:

@@ -1,12 +1,22 @@
 """The pages: ``path("tasks/", include("powercrud_tracking.urls"))``."""
 
-from django.urls import path
+from django.urls import path, register_converter
+from django.urls.converters import StringConverter
 
 from powercrud_tracking import views
+
+
+class TaskNameConverter(StringConverter):
+    """Any text at all, slashes and line breaks too: a task's name is what its launcher gave."""
+
+    regex = r"[\s\S]+"
+
+
+register_converter(TaskNameConverter, "powercrud_task_name")
 
 app_name = "powercrud_tracking"
 
 urlpatterns = [
     path("", views.RecordList.as_view(), name="list"),
-    path("<path:task_name>/", views.RecordDetail.as_view(), name="detail"),
+    path("<powercrud_task_name:task_name>/", views.RecordDetail.as_view(), name="detail"),
 ]

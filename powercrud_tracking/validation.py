@@ -5,7 +5,7 @@ The same words reach the person who runs ``manage.py check`` and the one who rea
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from powercrud_tracking import conf
@@ -77,7 +77,7 @@ def require_valid(
     return config
 
 
-@cache
+@lru_cache(maxsize=128)
 def _require_valid_references(config: DashboardConfig, source: Source) -> None:
     refuse(find_reference_problems(config, source))
 

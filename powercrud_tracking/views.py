@@ -29,6 +29,13 @@ def may_view_records(user: Any) -> bool:
     return user.has_perm(f"{meta.app_label}.view_{meta.model_name}")
 
 
+def get_visible_rows(request: HttpRequest) -> AsyncTaskRecordQuerySet:
+    """Return the rows that ``VISIBLE`` lets this person see."""
+    config = get_config()
+    rows = records.get_rows(config)
+    return rows if config.visible is None else load(config.visible, "VISIBLE")(request, rows)
+
+
 class RecordPage(AccessMixin, TemplateView):
     """A page on records: login for anonymous people, 403 without the view permission."""
 
@@ -40,14 +47,6 @@ class RecordPage(AccessMixin, TemplateView):
             return self.handle_no_permission()
         return super().dispatch(request, *args, **kwargs)
 
-    def get_rows(self) -> AsyncTaskRecordQuerySet:
-        """Return the rows that this person may see."""
-        config = get_config()
-        rows = records.get_rows(config)
-        return (
-            rows if config.visible is None else load(config.visible, "VISIBLE")(self.request, rows)
-        )
-
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(base_template=get_config().base_template, **kwargs)
 
@@ -58,7 +57,7 @@ class RecordList(RecordPage):
     template_name = "powercrud_tracking/record_list.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        asked, rows = self.request.GET, self.get_rows()
+        asked, rows = self.request.GET, get_visible_rows(self.request)
         tab = asked.get("status", "")
         has_status = "status" in rows.names
         if has_status and tab in TABS:
@@ -85,7 +84,8 @@ class RecordDetail(RecordPage):
     template_name = "powercrud_tracking/record_detail.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        for record in records.read(self.get_rows().named_task(kwargs["task_name"])[:1]):
+        rows = get_visible_rows(self.request).named_task(kwargs["task_name"])
+        for record in records.read(rows[:1]):
             add_live_progress([record], factory.get_manager())
             return super().get_context_data(
                 record=record, attempts=get_attempts([record.task_name]), **kwargs

@@ -114,3 +114,24 @@ class TestPages:
         client.force_login(user)
 
         assert client.get(get_url(model, "changelist")).status_code == 403
+
+
+def nothing(request, rows):
+    return rows.none()
+
+
+@pytest.mark.django_db
+def test_rows_out_of_sight_are_not_shown(admin_client, settings):
+    settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.test_admin.nothing"}
+    row = AsyncTaskRecord.objects.create(task_name="a tenant's")
+    AsyncTaskAttempt.objects.create(task_name="a tenant's", number=1, ended_at=timezone.now())
+    records = reverse("admin:powercrud_tracking_asynctaskrecord_changelist")
+    attempts = reverse("admin:powercrud_tracking_asynctaskattempt_changelist")
+
+    pages = [admin_client.get(url) for url in (records, attempts)]
+    page = admin_client.get(
+        reverse("admin:powercrud_tracking_asynctaskrecord_change", args=[row.pk])
+    )
+
+    assert [p.context["cl"].result_count for p in pages] == [0, 0]
+    assert page.status_code == 302

@@ -115,3 +115,12 @@ class TestUncountedAttempts:
 
         assert [attempt.number for attempt in get_attempts(["task"])] == [2, 1]
         assert [attempt.number for attempt in get_attempts(["other"])] == [2, 1]
+
+
+def test_what_a_database_refuses_in_a_traceback_is_replaced(manager):
+    manager.async_task_lifecycle("start", "task")
+
+    manager.async_task_lifecycle("fail", "task", result="bad\0\udc80 : Traceback of nothing")
+
+    attempt = AsyncTaskAttempt.objects.get(task_name="task")
+    assert "\0" not in attempt.message + attempt.traceback

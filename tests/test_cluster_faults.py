@@ -83,7 +83,7 @@ class TestTimeout:
 
         assert "Task exceeded maximum timeout value (1 seconds)" in row["message"]
         assert row["progress_payload"] == "sleeping: 1/2"
-        assert [a["outcome"] for a in project.ask(tasks.get_attempts, name)] == ["failed"]
+        assert [a["outcome"] for a in project.wait_for(tasks.get_attempts, name)] == ["failed"]
 
 
 class TestResultThatCannotBePickled:
@@ -133,7 +133,7 @@ class TestAttempts:
         row = project.wait_for(tasks.find_attempted_row, name, "failed", 2)
 
         project.wait_for(tasks.is_queue_empty)
-        attempts = project.ask(tasks.get_attempts, name)
+        attempts = project.wait_for(tasks.get_attempts, name)
         assert row["message"] == "ValueError: the price is wrong"
         assert [(a["number"], a["outcome"]) for a in attempts] == [(1, "failed"), (2, "failed")]
 

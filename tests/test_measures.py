@@ -59,3 +59,10 @@ class TestRemaining:
     @pytest.mark.parametrize("text", ["10/10", "12/10", "100%"])
     def test_when_all_is_done_nothing_remains(self, text):
         assert find_measure(text, elapsed=10).remaining == 0
+
+
+@pytest.mark.parametrize("text", ["9" * 400 + "/" + "9" * 400, "5/" + "9" * 400, "9" * 400 + "%"])
+def test_absurd_numbers_break_nothing(text):
+    measure = find_measure(text, elapsed=1.0)
+
+    assert measure is None or 0 <= measure.percent <= 100

@@ -178,6 +178,21 @@ class TestEscaping:
         assert response["Content-Type"] == "application/json"
 
 
+def nothing(request, rows):
+    return rows.none()
+
+
+class TestVisible:
+    def test_a_reason_out_of_sight_is_not_told(self, client, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.test_poll.nothing"}
+        AsyncTaskRecord.objects.create(task_name=NAME, status="failed", message="a tenant's")
+        auditor = get_user_model().objects.create_user("auditor")
+        auditor.user_permissions.add(Permission.objects.get(codename="view_asynctaskrecord"))
+        client.force_login(auditor)
+
+        assert poll(client) == (286, make_answer("failed", None, "Failed"))
+
+
 class TestElsewhere:
     """Tasks of views that are not recorded."""
 

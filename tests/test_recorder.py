@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -11,7 +12,13 @@ from powercrud_tracking.factory import get_manager
 from powercrud_tracking.lifecycle import Event, Status
 from powercrud_tracking.models import AsyncTaskRecord
 from powercrud_tracking.recorder import TaskStillOpenError, get_recorder
-from tests.project.models import BespokeRecord, InheritedRecord, NameOnlyRecord, Widget
+from tests.project.models import (
+    BespokeRecord,
+    DefaultedRecord,
+    InheritedRecord,
+    NameOnlyRecord,
+    Widget,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -413,3 +420,66 @@ class TestRouter:
             recorder.record(Event.CREATE, NAME, {"created_at": AT})
 
         assert [query["sql"].split()[0] for query in captured] == ["SAVEPOINT", "INSERT", "RELEASE"]
+
+
+def test_a_column_with_a_default_of_the_database_takes_our_value(settings):
+    settings.POWERCRUD_ASYNC_DASHBOARD = {
+        "RECORD_MODEL": "project.DefaultedRecord",
+        "CREATE_DEFAULTS": {"tenant": "north"},
+    }
+    get_manager().async_task_lifecycle("complete", "task")
+
+    assert DefaultedRecord.objects.values_list("task_name", "status", "tenant").get() == (
+        "task",
+        "success",
+        "north",
+    )
+
+
+def return_none(task_name, payload):
+    return None
+
+
+def return_a_typo(task_name, payload):
+    return {"tennant": "north", "message": "kept"}
+
+
+@pytest.mark.parametrize(("function", "message"), [("return_none", ""), ("return_a_typo", "kept")])
+def test_wrong_create_defaults_cost_no_row(settings, caplog, function, message):
+    settings.POWERCRUD_ASYNC_DASHBOARD = {"CREATE_DEFAULTS": f"tests.test_recorder.{function}"}
+
+    get_manager().async_task_lifecycle("start", "task")
+
+    assert AsyncTaskRecord.objects.get().message == message
+    assert function in caplog.text
+
+
+@pytest.mark.django_db(transaction=True, databases="__all__")
+@pytest.mark.parametrize("by_hand", [False, True], ids=["atomic", "by hand"])
+def test_a_read_that_fails_leaves_the_caller_s_transaction_whole(by_hand):
+    using = connections[router.db_for_write(AsyncTaskRecord)]
+    table = AsyncTaskRecord._meta.db_table
+    manager = get_manager()
+    with using.schema_editor() as editor:
+        editor.alter_db_table(AsyncTaskRecord, table, "gone")
+
+    try:
+        if by_hand:
+            using.set_autocommit(False)
+        with nullcontext() if by_hand else transaction.atomic(using=using.alias):
+            manager.async_task_lifecycle(
+                "complete", "task", func="powercrud.tasks.bulk_update_task", result=False
+            )
+            with using.cursor() as cursor:
+                cursor.execute("SELECT 1")
+                answer = cursor.fetchone()
+        if by_hand:
+            using.commit()
+    finally:
+        if by_hand:
+            using.rollback()
+            using.set_autocommit(True)
+        with using.schema_editor() as editor:
+            editor.alter_db_table(AsyncTaskRecord, "gone", table)
+
+    assert answer == (1,)

@@ -252,6 +252,21 @@ class TestReconcile:
         assert few <= many <= few + 11
 
 
+class TestUnreadableResult:
+    def test_arguments_that_cannot_be_unpickled_stop_nothing(self):
+        make_row("task")
+        make_row("gone", worker=GONE, attempts=1)
+        make_result("task")
+        using = connections[router.db_for_write(Task)]
+        with using.cursor() as cursor:
+            cursor.execute("UPDATE django_q_task SET kwargs = 'no pickle' WHERE name = 'task'")
+
+        report = upkeep.reconcile()
+
+        assert (report.ended, report.lost) == (["task"], ["gone"])
+        assert get_status("task") == Status.SUCCESS
+
+
 class TestCleanupCompletedTasks:
     """What PowerCRUD's own command and schedule call."""
 

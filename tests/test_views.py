@@ -232,6 +232,14 @@ class TestDetail:
         for text in ("math.pow", NAME, user.get_username(), "2 numbers", "Queued"):
             assert text in content
 
+    def test_a_name_with_a_line_break_has_a_page(self, admin_client):
+        AsyncTaskRecord.objects.create(task_name="a\nb")
+
+        page = admin_client.get(LIST)
+
+        assert page.status_code == 200
+        assert admin_client.get(f"{LIST}a%0Ab/").context["record"].task_name == "a\nb"
+
     def test_a_name_with_slashes_has_a_page(self, admin_client):
         AsyncTaskRecord.objects.create(task_name="nightly/2026/01")
         url = reverse("powercrud_tracking:detail", args=["nightly/2026/01"])

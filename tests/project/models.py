@@ -46,6 +46,14 @@ class NameOnlyRecord(models.Model):
     task_name = models.CharField(max_length=36, unique=True)
 
 
+class DefaultedRecord(models.Model):
+    """Columns that the database itself fills."""
+
+    task_name = models.CharField(max_length=64, unique=True)
+    status = models.CharField(max_length=16, db_default="pending")
+    tenant = models.CharField(max_length=20, db_default="none")
+
+
 class SpreadRecord(InheritedRecord):
     """Inherits from a concrete model, which is an error."""
 
