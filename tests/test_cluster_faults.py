@@ -185,6 +185,7 @@ class TestTwoClusters:
 
         assert [row["result_payload"] for row in rows] == [2 * n for n in range(10)]
         assert {row["attempts"] for row in rows} == {1}
+        assert all(row["worker"].rpartition(":")[2].isdigit() for row in rows)
 
 
 class TestOtherSettings:
