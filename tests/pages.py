@@ -10,6 +10,8 @@ An HTML comment right above a block says what the block is; readers do not see i
 Python without a comment is run in the namespace of its page. A comment that itself goes on after
 its first line is a block that nobody reads: what the page presumes (``file``), or ``<!-- run`` and
 a few lines that try what the block before promises.
+
+``<!-- tested by: tests/test_x.py -->`` on a line of its own gives a whole page to tests of its own.
 """
 
 import re
@@ -88,6 +90,12 @@ def _find_blocks(text: str) -> Iterator[Block]:
             line=text.count("\n", 0, match.start(group)) + 1,
             heading=heading,
         )
+
+
+def find_own_tests(page: Path) -> Path | None:
+    """Return the file of tests that a page names as its own, or ``None``."""
+    match = re.search(r"^<!-- tested by: (\S+) -->$", page.read_text(encoding="utf-8"), flags=re.M)
+    return ROOT / match[1] if match else None
 
 
 def write_files(blocks: Iterable[Block], project: Path) -> None:

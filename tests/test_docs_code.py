@@ -16,6 +16,7 @@ from tests.pages import (
     QUICKSTART,
     README,
     ROOT,
+    find_own_tests,
     is_tracking,
     make_project,
     read_blocks,
@@ -64,7 +65,11 @@ def build(projects, tmp_path):
     return build
 
 
-WITH_PYTHON = [page for page in PAGES if any(b.language == "python" for b in read_blocks(page))]
+WITH_PYTHON = [
+    page
+    for page in PAGES
+    if any(b.language == "python" for b in read_blocks(page)) and find_own_tests(page) is None
+]
 
 
 class TestPages:
@@ -82,6 +87,12 @@ class TestPages:
         assert len(fences) % 2 == 0
         assert all(fences[::2])
         assert text.count("```python") == sum(b.language == "python" for b in read_blocks(page))
+
+    @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+    def test_a_page_with_tests_of_its_own_is_read_by_them(self, page):
+        tests = find_own_tests(page)
+
+        assert tests is None or page.name in tests.read_text(encoding="utf-8")
 
 
 class TestBrokenPages:
