@@ -6,10 +6,10 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from powercrud_tracking.access import get_visible_rows
 from powercrud_tracking.config import get_config
 from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
 from powercrud_tracking.records import get_record_map
-from powercrud_tracking.views import get_visible_rows
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):

@@ -9,11 +9,11 @@ from django_q.models import Task
 from powercrud.async_manager import AsyncManager
 
 from powercrud_tracking import missing_table, records
+from powercrud_tracking.access import get_visible_rows, may_view_records
 from powercrud_tracking.config import get_config
 from powercrud_tracking.failures import BULK_WORKERS, is_failed_result
 from powercrud_tracking.lifecycle import OPEN, Status
 from powercrud_tracking.records import Record
-from powercrud_tracking.views import get_visible_rows, may_view_records
 
 STOP_POLLING = 286
 """The status by which htmx stops to ask again."""

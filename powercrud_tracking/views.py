@@ -4,14 +4,21 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from django.contrib.auth.mixins import AccessMixin
-from django.http import Http404, HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import TemplateView
 
 from powercrud_tracking import factory, paging, records
+from powercrud_tracking.access import (
+    PermissionRequiredMixin,
+    PersonRequiredMixin,
+    get_own_rows,
+    get_visible_rows,
+    may_view_records,
+)
 from powercrud_tracking.attempts import get_attempts
-from powercrud_tracking.config import get_config, load
+from powercrud_tracking.config import get_config
 from powercrud_tracking.lifecycle import FINISHED, OPEN, Status
 from powercrud_tracking.live import add_live_progress
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
@@ -23,41 +30,34 @@ TABS: Mapping[str, tuple[Any, frozenset[Status]]] = {
 """What the list can be narrowed to: word in the address to label and statuses."""
 
 
-def may_view_records(user: Any) -> bool:
-    """Return whether somebody holds the view permission of the record model."""
-    meta = records.get_record_map(get_config()).model._meta
-    return user.has_perm(f"{meta.app_label}.view_{meta.model_name}")
+class RecordPage(TemplateView):
+    """A page on records, inside the layout that the settings name.
 
+    ``section`` is the entry of the navigation that leads here.
+    """
 
-def get_visible_rows(request: HttpRequest) -> AsyncTaskRecordQuerySet:
-    """Return the rows that ``VISIBLE`` lets this person see."""
-    config = get_config()
-    rows = records.get_rows(config)
-    return rows if config.visible is None else load(config.visible, "VISIBLE")(request, rows)
-
-
-class RecordPage(AccessMixin, TemplateView):
-    """A page on records: login for anonymous people, 403 without the view permission."""
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not request.user.is_authenticated:
-            return self.handle_no_permission()
-        if not may_view_records(request.user):
-            self.raise_exception = True
-            return self.handle_no_permission()
-        return super().dispatch(request, *args, **kwargs)
+    section = ""
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(base_template=get_config().base_template, **kwargs)
+        return super().get_context_data(
+            base_template=get_config().base_template,
+            may_view_all=may_view_records(self.request.user),
+            section=self.section,
+            **kwargs,
+        )
 
 
-class RecordList(RecordPage):
+class AbstractRecordList(RecordPage):
     """A page of tasks, all or those of one tab."""
 
     template_name = "powercrud_tracking/record_list.html"
 
+    def get_rows(self) -> AsyncTaskRecordQuerySet:
+        """Return the rows of which this page shows some."""
+        raise NotImplementedError
+
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        asked, rows = self.request.GET, get_visible_rows(self.request)
+        asked, rows = self.request.GET, self.get_rows()
         tab = asked.get("status", "")
         has_status = "status" in rows.names
         if has_status and tab in TABS:
@@ -78,16 +78,38 @@ def _get_query(**values: str) -> str:
     return urlencode({name: value for name, value in values.items() if value})
 
 
-class RecordDetail(RecordPage):
+class RecordList(PermissionRequiredMixin, AbstractRecordList):
+    """All tasks."""
+
+    section = "list"
+
+    def get_rows(self) -> AsyncTaskRecordQuerySet:
+        return get_visible_rows(self.request)
+
+
+class OwnRecordList(PersonRequiredMixin, AbstractRecordList):
+    """What somebody queued, for themselves: that takes no further rights."""
+
+    section = "mine"
+
+    def get_rows(self) -> AsyncTaskRecordQuerySet:
+        return get_own_rows(self.request)
+
+
+class RecordDetail(PersonRequiredMixin, RecordPage):
     """One task."""
 
     template_name = "powercrud_tracking/record_detail.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        rows = get_visible_rows(self.request).named_task(kwargs["task_name"])
-        for record in records.read(rows[:1]):
+        may_view_all = may_view_records(self.request.user)
+        rows = (get_visible_rows if may_view_all else get_own_rows)(self.request)
+        for record in records.read(rows.named_task(kwargs["task_name"])[:1]):
             add_live_progress([record], factory.get_manager())
             return super().get_context_data(
                 record=record, attempts=get_attempts([record.task_name]), **kwargs
             )
+        if not may_view_all:
+            # The same answer for another's task and for none at all.
+            raise PermissionDenied
         raise Http404

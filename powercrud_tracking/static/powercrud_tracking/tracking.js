@@ -1,0 +1,2 @@
+// What the pages do by themselves. Without it they say the same, once.
+"use strict";
