@@ -69,12 +69,20 @@ class AsyncTaskRecordQuerySet(models.QuerySet):
         """Return the runs of one function."""
         return self._where("func", func)
 
+    def labelled(self, user: str) -> Self:
+        """Return the tasks of whom the table knows no more than this label."""
+        return self._where("user", user)
+
+    def launched_by_key(self, key: str) -> Self:
+        """Return the tasks that the user with this primary key queued."""
+        return self._where("launched_by_id", key)
+
     def launched_by(self, user: Any) -> Self:
         """Return the tasks that this user queued; none for somebody without a key."""
         key = getattr(user, "pk", None)
         if key is None or "launched_by_id" not in self.names:
             return self.none()
-        return self._where("launched_by_id", str(key))
+        return self.launched_by_key(str(key))
 
     def silent_since(self, cutoff: datetime) -> Self:
         """Return the tasks that have given no sign of life since then.
@@ -85,6 +93,37 @@ class AsyncTaskRecordQuerySet(models.QuerySet):
             if logical in self.names:
                 return self._where(logical, cutoff, "lt")
         return self.none()
+
+    def queued_since(self, at: datetime) -> Self:
+        """Return the tasks that were queued then or later."""
+        return self._where("created_at", at, "gte")
+
+    def queued_before(self, at: datetime) -> Self:
+        """Return the tasks that were queued before then."""
+        return self._where("created_at", at, "lt")
+
+    def on_objects(self, text: str) -> Self:
+        """Return the tasks whose objects have this in their label, whatever its case."""
+        return self._where("objects", text, "icontains")
+
+    def mentioning(self, word: str) -> Self:
+        """Return the tasks with this in their name, message or objects, whatever its case."""
+        names = [self.names[n] for n in ("task_name", "message", "objects") if n in self.names]
+        anywhere = models.Q()
+        for name in names:
+            anywhere |= models.Q(**{f"{name}__icontains": word})
+        return self.filter(anywhere)
+
+    def find_time_of_newest(self, number: int) -> datetime | None:
+        """Return when the last of this many newest tasks was queued, in one query.
+
+        ``None``, if there is no task, or the table keeps no such time.
+        """
+        created = self.names.get("created_at")
+        if created is None:
+            return None
+        newest = self.order_by(f"-{created}").values(created)[:number]
+        return newest.aggregate(at=models.Min(created))["at"]
 
     def failed_at(self, at: datetime) -> Self:
         """Return the tasks that failed or were lost at exactly this time."""
@@ -106,6 +145,15 @@ class AsyncTaskRecordQuerySet(models.QuerySet):
         """Return the rows in the order in which people read them."""
         created = self.names.get("created_at")
         return self.order_by(*([f"-{created}"] if created else []), "-pk")
+
+    def with_keys(self, keys: Iterable[Any]) -> Self:
+        """Return the rows with these primary keys."""
+        return self.filter(pk__in=list(keys))
+
+    def without_payloads(self) -> Self:
+        """Return the rows without what may be long and no list shows."""
+        heavy = ("args", "kwargs", "result", "extra")
+        return self.defer(*(self.names[logical] for logical in heavy if logical in self.names))
 
     def oldest_first(self) -> Self:
         """Return the rows in the other order."""

@@ -1,4 +1,5 @@
 import re
+from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
@@ -186,6 +187,64 @@ class TestList:
             admin_client.get(LIST)
 
         assert len(many) == len(one)
+
+    @pytest.mark.parametrize(
+        "asked",
+        [
+            {},
+            {"status": "failed"},
+            {"func": "f", "user": "1", "object": "books", "q": "books"},
+            {"queued_from": "2026-01-01T10:00", "queued_to": "2026-01-02T10:00"},
+        ],
+        ids=["all", "tab", "words", "times"],
+    )
+    def test_it_costs_six_queries_at_the_most_with_session_and_user(self, admin_client, asked):
+        make_rows(3)
+
+        using = {router.db_for_read(AsyncTaskRecord), router.db_for_read(get_user_model())}
+        with ExitStack() as stack:
+            seen = [stack.enter_context(CaptureQueriesContext(connections[n])) for n in using]
+            admin_client.get(LIST, asked)
+
+        assert sum(map(len, seen)) <= 6
+
+    def test_tabs_say_how_many_there_are(self, admin_client):
+        make_rows(3, status="failed")
+
+        tabs = admin_client.get(LIST).context["tabs"]
+
+        assert {str(tab.label): str(tab.count) for tab in tabs} == {
+            "Open": "0",
+            "Failed": "3",
+            "Lost": "0",
+            "Succeeded": "0",
+            "All": "3",
+        }
+
+    def test_a_filter_stays_on_in_tabs_and_pages(self, admin_client):
+        make_rows(SIZE + 1, func="shop.sort", status="failed")
+
+        context = admin_client.get(LIST, {"func": "shop.sort", "status": "failed"}).context
+
+        assert context["older"].startswith("status=failed&func=shop.sort&older=")
+        assert [tab.query for tab in context["tabs"]][:2] == [
+            "status=open&func=shop.sort",
+            "status=failed&func=shop.sort",
+        ]
+
+    def test_where_nothing_matches_the_filters_can_be_cleared(self, admin_client):
+        content = admin_client.get(LIST, {"func": "f", "status": "lost"}).content.decode()
+
+        assert "No task matches these filters." in content
+        assert '<a href="?status=lost">Clear them</a>' in content
+
+    def test_it_reads_no_payloads(self, admin_client):
+        make_rows(1, task_args=["heavy"])
+
+        with CaptureQueriesContext(connections[router.db_for_read(AsyncTaskRecord)]) as queries:
+            admin_client.get(LIST)
+
+        assert not any("task_args" in query["sql"] for query in queries)
 
     def test_an_open_task_says_how_far_it_is(self, admin_client):
         AsyncTaskRecord.objects.create(
