@@ -4,7 +4,9 @@ from typing import Any
 
 from django.contrib.auth.mixins import AccessMixin
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.views.generic import View
 
 from powercrud_tracking import records
 from powercrud_tracking.config import get_config, load
@@ -14,7 +16,7 @@ from powercrud_tracking.models import AsyncTaskRecordQuerySet
 def may_view_records(user: Any) -> bool:
     """Return whether somebody holds the view permission of the record model."""
     meta = records.get_record_map(get_config()).model._meta
-    return user.has_perm(f"{meta.app_label}.view_{meta.model_name}")
+    return bool(user.has_perm(f"{meta.app_label}.view_{meta.model_name}"))
 
 
 def get_visible_rows(request: HttpRequest) -> AsyncTaskRecordQuerySet:
@@ -29,10 +31,10 @@ def get_own_rows(request: HttpRequest) -> AsyncTaskRecordQuerySet:
     return get_visible_rows(request).launched_by(request.user)
 
 
-class PersonRequiredMixin(AccessMixin):
+class PersonRequiredMixin(AccessMixin, View):
     """Send anonymous people to the login."""
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return self.handle_no_permission()
         return super().dispatch(request, *args, **kwargs)
@@ -41,7 +43,7 @@ class PersonRequiredMixin(AccessMixin):
 class PermissionRequiredMixin(PersonRequiredMixin):
     """Send anonymous people to the login; answer 403 without the view permission."""
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.user.is_authenticated and not may_view_records(request.user):
             raise PermissionDenied
         return super().dispatch(request, *args, **kwargs)

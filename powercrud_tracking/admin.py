@@ -20,15 +20,16 @@ from powercrud_tracking.records import Record, get_record_map
 from powercrud_tracking.templatetags.powercrud_tracking import duration
 
 
-class CappedPaginator(Paginator):
+class CappedPaginator(Paginator):  # type: ignore[type-arg]
     """Pages of the newest rows: what lies behind is neither counted nor leafed through."""
 
     @cached_property
     def count(self) -> int:
-        return self.object_list.order_by()[:LIMIT].count()
+        rows: Any = self.object_list
+        return int(rows.order_by()[:LIMIT].count())
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """An admin that cannot lie: nothing is added, changed or deleted by hand.
 
     It stays fast however many rows there are: no full count, no sorting without an index.
@@ -113,10 +114,14 @@ class AsyncTaskRecordAdmin(ReadOnlyAdmin):
         ),
     )
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet:
-        rows = super().get_queryset(request)
-        if request.resolver_match and request.resolver_match.url_name.endswith("_changelist"):
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: Any = super().get_queryset(request)
+        match = request.resolver_match
+        if match and (match.url_name or "").endswith("_changelist"):
             rows = rows.without_payloads()
+        return self._narrow(rows, request)
+
+    def _narrow(self, rows: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
         if get_config().visible is None or get_record_map(get_config()).model is not self.model:
             return rows
         return rows.filter(pk__in=get_visible_rows(request).values("pk"))
@@ -159,7 +164,7 @@ class AsyncTaskAttemptAdmin(ReadOnlyAdmin):
     ordering = ("-pk",)
     sortable_by = ()
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         attempts = super().get_queryset(request)
         if get_config().visible is None:
             return attempts

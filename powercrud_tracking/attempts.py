@@ -57,8 +57,8 @@ def _get_numbers(records: list[Record]) -> dict[str, int]:
     if uncounted:
         kept = get_attempts(uncounted).values_list("task_name").annotate(last=Max("number"))
         with savepoint(kept.db):
-            kept = dict(kept)
-        numbers |= {task_name: kept.get(task_name, 0) + 1 for task_name in uncounted}
+            last: dict[str, int] = dict(kept)
+        numbers |= {task_name: last.get(task_name, 0) + 1 for task_name in uncounted}
     return numbers
 
 

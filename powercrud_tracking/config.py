@@ -54,7 +54,7 @@ FINGERPRINT = "fingerprint"
 """The reserved key that marks a configuration as one that travelled with a task."""
 
 
-def _default_lost_after() -> int:
+def _default_lost_after() -> float:
     # django-q2 delivers a task again after `retry` seconds (60 unless set); twice that
     # without a sign of life, and no healthy delivery explains the silence.
     retry = conf.get_queue_settings().get("retry", 60)

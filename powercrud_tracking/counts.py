@@ -32,11 +32,11 @@ class _CappedCount(Subquery):
     template = "(SELECT COUNT(*) FROM (%(subquery)s) capped)"
     output_field = IntegerField()
 
-    def __init__(self, rows: QuerySet, **extra: Any) -> None:
+    def __init__(self, rows: QuerySet[Any], **extra: Any) -> None:
         super().__init__(rows.order_by().values("pk")[: LIMIT + 1], **extra)
 
 
-def get_counts(selections: Mapping[str, QuerySet]) -> dict[str, Count]:
+def get_counts(selections: Mapping[str, QuerySet[Any]]) -> dict[str, Count]:
     """Return how many rows each of these selections of one table has, in one query.
 
     Args:

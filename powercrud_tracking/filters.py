@@ -41,7 +41,7 @@ class Chosen:
     query: str
 
 
-class RecordFilter(FilterSet):
+class RecordFilter(FilterSet):  # type: ignore[misc]
     """The filters of the list: those whose column the table has.
 
     Args:

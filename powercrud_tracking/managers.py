@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 
-class ModelTrackingAsyncManager(AsyncManager):
+class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
     """Queues like PowerCRUD's ``AsyncManager`` and records every event in one row a task.
 
     Args:
@@ -405,7 +405,8 @@ class ModelTrackingAsyncManager(AsyncManager):
     def _enqueue(self, launch: Launch, func: Any, *args: Any, **kwargs: Any) -> str:
         launch.passed_on = True
         try:
-            return super().launch_async_task(func, *args, **kwargs)
+            queued: str = super().launch_async_task(func, *args, **kwargs)
+            return queued
         except (Exception, TimeoutException) as exc:
             message, result = launch.describe_failure(exc)
             self._emit_lifecycle(

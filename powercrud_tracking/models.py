@@ -13,7 +13,7 @@ from powercrud_tracking.config import DEFAULT_FIELDS
 from powercrud_tracking.lifecycle import FINISHED, OPEN, Status
 
 
-class AsyncTaskRecordQuerySet(models.QuerySet):
+class AsyncTaskRecordQuerySet(models.QuerySet[Any]):
     """Reads that have names and chain like a sentence.
 
     They speak in logical names: ``records.get_rows()`` binds the same vocabulary to a
@@ -23,7 +23,7 @@ class AsyncTaskRecordQuerySet(models.QuerySet):
     names: Mapping[str, str] = DEFAULT_FIELDS
 
     def _clone(self) -> Self:
-        clone = super()._clone()
+        clone: Self = super()._clone()  # type: ignore[misc]
         clone.names = self.names
         return clone
 
@@ -123,7 +123,8 @@ class AsyncTaskRecordQuerySet(models.QuerySet):
         if created is None:
             return None
         newest = self.order_by(f"-{created}").values(created)[:number]
-        return newest.aggregate(at=models.Min(created))["at"]
+        at: datetime | None = newest.aggregate(at=models.Min(created))["at"]
+        return at
 
     def failed_at(self, at: datetime) -> Self:
         """Return the tasks that failed or were lost at exactly this time."""

@@ -91,16 +91,15 @@ def _ask_elsewhere(manager: AsyncManager, task_name: str) -> tuple[Status | None
 def _answer(task_name: str, status: Status | None, text: str) -> JsonResponse:
     # PowerCRUD's modal knows success, failed, pending and in_progress only, and writes
     # `progress` into the page as HTML.
-    known = status is not None and status is not Status.LOST
-    shown = status if known else Status.FAILED
-    if not known:
+    if status is None or status is Status.LOST:
         text = f"{status or 'unknown'}: {text}".removesuffix(": ")
+        status = Status.FAILED
     return JsonResponse(
         {
             "task_name": task_name,
-            "status": str(shown),
+            "status": str(status),
             "progress": escape(text) or None,
-            "message": str(Status(shown).label),
+            "message": str(status.label),
         },
-        status=200 if shown in OPEN else STOP_POLLING,
+        status=200 if status in OPEN else STOP_POLLING,
     )

@@ -227,4 +227,4 @@ def _execute(connection: BaseDatabaseWrapper, sql: str, parameters: list[Any]) -
 def _run(connection: BaseDatabaseWrapper, sql: str, parameters: list[Any]) -> bool:
     with apply_limit(connection), connection.cursor() as cursor:
         cursor.execute(sql, parameters)
-        return cursor.rowcount > 0
+        return bool(cursor.rowcount > 0)

@@ -96,7 +96,7 @@ class AbstractRecordList(RecordPage):
 
     def get_rows(self) -> AsyncTaskRecordQuerySet:
         """Return the rows of the tab, as the filters narrow them."""
-        rows = self.filter.qs.without_payloads()
+        rows: AsyncTaskRecordQuerySet = self.filter.qs.without_payloads()
         return rows.with_status(STATUSES[self.tab][1]) if self.tab else rows
 
     def get_tabs(self) -> list[Tab]:
