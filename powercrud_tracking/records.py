@@ -66,6 +66,12 @@ def get_rows(
     return AsyncTaskRecordQuerySet(record_map.model, using=using).named(record_map.names)
 
 
+def get_title(func: str) -> str:
+    """Return the dotted path of a function in words: "Bulk update task"."""
+    words = func.rpartition(".")[2].strip("_").replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
 class Record:
     """A row as pages, admin and poll see it: by logical names, ``None`` for what is not kept."""
 
@@ -95,8 +101,7 @@ class Record:
     @property
     def title(self) -> str:
         """What runs, in words: "Bulk update task"; the task's name if the function is not kept."""
-        words = (self.func or "").rpartition(".")[2].strip("_").replace("_", " ")
-        return words[:1].upper() + words[1:] or self.task_name
+        return get_title(self.func or "") or self.task_name
 
     @property
     def ended_at(self) -> datetime | None:

@@ -9,7 +9,7 @@ from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import TemplateView
 
-from powercrud_tracking import factory, paging, records
+from powercrud_tracking import charts, factory, overview, paging, records
 from powercrud_tracking.access import (
     PermissionRequiredMixin,
     PersonRequiredMixin,
@@ -28,6 +28,12 @@ TABS: Mapping[str, tuple[Any, frozenset[Status]]] = {
     **{status.value: (status.label, frozenset({status})) for status in sorted(FINISHED)},
 }
 """What the list can be narrowed to: word in the address to label and statuses."""
+
+CHART_HEIGHT = 176
+"""Pixels."""
+
+MOST_GROUPS = 20
+"""How many functions, and how many groups of failures, the overview shows."""
 
 
 class RecordPage(TemplateView):
@@ -94,6 +100,33 @@ class OwnRecordList(PersonRequiredMixin, AbstractRecordList):
 
     def get_rows(self) -> AsyncTaskRecordQuerySet:
         return get_own_rows(self.request)
+
+
+class Overview(PermissionRequiredMixin, RecordPage):
+    """How the whole stands."""
+
+    template_name = "powercrud_tracking/overview.html"
+    section = "overview"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        window = overview.get_window(self.request.GET.get("window", ""))
+        # The queue holds everybody's tasks: where somebody sees some of them, it is not measured.
+        found = overview.read_overview(
+            get_visible_rows(self.request), window, measure_queue=get_config().visible is None
+        )
+        hours = found.hours or []
+        chart = charts.build_columns([hour.numbers for hour in hours], height=CHART_HEIGHT)
+        return super().get_context_data(
+            overview=found,
+            window=window,
+            windows=overview.WINDOWS,
+            chart=chart,
+            bars=list(zip(hours, chart.columns, strict=True)),
+            most_groups=MOST_GROUPS,
+            more_timings=max(len(found.timings or ()) - MOST_GROUPS, 0),
+            more_failures=max(len(found.failures or ()) - MOST_GROUPS, 0),
+            **kwargs,
+        )
 
 
 class RecordDetail(PersonRequiredMixin, RecordPage):
