@@ -15,6 +15,8 @@ from powercrud_tracking.lifecycle import FINISHED, OPEN, Status
 
 class _Part(models.Subquery):
     template = "SELECT * FROM (%(subquery)s) part"
+    # Where no row can be found, the whole is not asked.
+    empty_result_set_value = NotImplemented
 
 
 class _AnyOf(models.Func):
