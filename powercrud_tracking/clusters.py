@@ -6,15 +6,19 @@ a cache that each process has for its own never tells of another process.
 """
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.locmem import LocMemCache
+from django.utils import timezone
 from django_q.brokers import Broker, get_broker
-from django_q.brokers.orm import ORM
 from django_q.conf import Conf
+from django_q.models import OrmQ
 from django_q.status import Stat
 
+from powercrud_tracking.counts import LIMIT, Count
+from powercrud_tracking.figures import get_count
 from powercrud_tracking.savepoints import savepoint
 
 logger = logging.getLogger("powercrud_tracking")
@@ -49,7 +53,7 @@ class Queue:
     """
 
     clusters: tuple[Cluster, ...] | None = None
-    length: int | None = None
+    length: Count | None = None
     is_measured: bool = True
 
     @property
@@ -63,15 +67,20 @@ def look(*, measure: bool = True) -> Queue:
     Args:
         measure: ask for the length, which is that of everybody's tasks.
     """
+    # django-q2 closes the connection of a request when it builds its ORM broker: it is not built.
+    is_orm = bool(Conf.ORM) and not (Conf.BROKER_CLASS or Conf.IRON_MQ or Conf.SQS)
     try:
-        broker = get_broker()
+        broker = Broker() if is_orm else get_broker()
     except Exception:
         logger.warning("Could not reach the broker of django-q2.", exc_info=True)
         return Queue(is_measured=measure)
     clusters = _find_clusters(broker)
-    length = _find_length(broker) if measure else None
+    length = None
+    if measure:
+        length = _find_length(_count_table if is_orm else broker.queue_size)
     if length is not None:
-        length += sum(cluster.inside for cluster in clusters or ())
+        inside = sum(cluster.inside for cluster in clusters or ())
+        length = replace(length, number=length.number + inside)
     return Queue(clusters=clusters, length=length, is_measured=measure)
 
 
@@ -97,13 +106,18 @@ def _find_clusters(broker: Broker) -> tuple[Cluster, ...] | None:
     return tuple(sorted(clusters, key=lambda cluster: cluster.host))
 
 
-def _find_length(broker: Broker) -> int | None:
+def _find_length(measure: Callable[[], int | None]) -> Count | None:
     try:
-        if not isinstance(broker, ORM):
-            return broker.queue_size()
-        # Its error must leave the transaction of a request whole.
-        with savepoint(Conf.ORM):
-            return broker.queue_size()
+        found = measure()
     except Exception:
         logger.warning("Could not ask for the length of the queue.", exc_info=True)
         return None
+    return None if found is None else get_count(found)
+
+
+def _count_table() -> int:
+    """Return how many packages of the ORM broker no cluster has taken, counted no further."""
+    queued = OrmQ.objects.using(Conf.ORM).filter(key=Conf.CLUSTER_NAME, lock__lte=timezone.now())
+    # Its error must leave the transaction of a request whole.
+    with savepoint(Conf.ORM):
+        return queued[: LIMIT + 1].count()

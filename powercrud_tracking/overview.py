@@ -82,7 +82,7 @@ class Overview:
     def waiting(self) -> Count:
         """How many tasks wait for a cluster, by the queue and by the rows."""
         queued = (self.open or {}).get(Status.PENDING, Count())
-        return max(queued, Count(number=self.queue.length or 0), key=lambda count: count.number)
+        return max(queued, self.queue.length or Count(), key=lambda count: count.number)
 
     @property
     def is_stuck(self) -> bool:

@@ -1,19 +1,21 @@
 import logging
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from django.core.cache import caches
 from django.db import connections, transaction
+from django.utils import timezone
 from django_q.brokers import Broker, get_broker
-from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 from django_q.status import Stat
 from django_q.status import Status as ClusterStatus
 
-from powercrud_tracking import clusters
+from powercrud_tracking import clusters, figures
 from powercrud_tracking.clusters import Cluster
+from powercrud_tracking.counts import Count
 
 pytestmark = pytest.mark.django_db
 
@@ -38,12 +40,6 @@ class BrokenBroker(Broker):
 class UnreachableBroker(Broker):
     def __init__(self, list_key=None):
         raise ConnectionError("no broker")
-
-
-class BadTableBroker(ORM):
-    def queue_size(self):
-        with connections[Conf.ORM].cursor() as cursor:
-            cursor.execute("SELECT nothing FROM nowhere")
 
 
 @pytest.fixture
@@ -104,7 +100,14 @@ class TestLength:
         enqueue(3)
         tell_of_a_cluster()
 
-        assert clusters.look().length == 5
+        assert clusters.look().length == Count(number=5)
+
+    def test_it_is_what_the_broker_itself_says(self):
+        enqueue(2)
+        OrmQ.objects.using(Conf.ORM).update(lock=timezone.now() + timedelta(minutes=1))
+        enqueue(3)
+
+        assert clusters.look().length.number == get_broker().queue_size() == 3
 
     @pytest.mark.django_db(transaction=True)
     def test_it_is_one_query(self, django_assert_num_queries):
@@ -112,6 +115,13 @@ class TestLength:
 
         with django_assert_num_queries(1, connection=connections[Conf.ORM]):
             clusters.look()
+
+    def test_counting_stops_at_the_limit(self, monkeypatch):
+        monkeypatch.setattr(clusters, "LIMIT", 2)
+        monkeypatch.setattr(figures, "LIMIT", 2)
+        enqueue(4)
+
+        assert clusters.look().length == Count(number=2, has_more=True)
 
     def test_it_is_not_asked_for_in_vain(self, django_assert_num_queries):
         with django_assert_num_queries(0):
@@ -136,11 +146,11 @@ class TestTrouble:
         assert (found.clusters, found.length) == (None, None)
         assert {record.levelno for record in caplog.records} == {logging.WARNING}
 
-    def test_an_error_of_the_database_leaves_a_transaction_around_it_whole(self, use_broker):
-        use_broker(BadTableBroker)
-
+    def test_an_error_of_the_database_leaves_a_transaction_around_it_whole(self, monkeypatch):
         with transaction.atomic(using=Conf.ORM):
-            found = clusters.look()
-            enqueue_count = OrmQ.objects.using(Conf.ORM).count()
+            with monkeypatch.context() as patch:
+                patch.setattr(OrmQ._meta, "db_table", "nowhere")
+                found = clusters.look()
+            count = OrmQ.objects.using(Conf.ORM).count()
 
-        assert (found.length, enqueue_count) == (None, 0)
+        assert (found.length, count) == (None, 0)

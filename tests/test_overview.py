@@ -45,11 +45,11 @@ class TestIsStuck:
     @pytest.mark.parametrize(
         ("queue", "pending", "is_stuck"),
         [
-            (Queue(clusters=(), length=0), 0, False),
-            (Queue(clusters=None, length=3), 3, False),
-            (Queue(clusters=(CLUSTER,), length=3), 3, False),
-            (Queue(clusters=(), length=3), 0, True),
-            (Queue(clusters=(), length=0), 3, True),
+            (Queue(clusters=(), length=Count(number=0)), 0, False),
+            (Queue(clusters=None, length=Count(number=3)), 3, False),
+            (Queue(clusters=(CLUSTER,), length=Count(number=3)), 3, False),
+            (Queue(clusters=(), length=Count(number=3)), 0, True),
+            (Queue(clusters=(), length=Count(number=0)), 3, True),
             (Queue(clusters=(), length=None), 3, True),
         ],
         ids=["empty", "unknown", "alive", "by the queue", "by the rows", "length unknown"],
@@ -62,7 +62,9 @@ class TestIsStuck:
         assert not is_stuck or found.waiting == Count(number=3)
 
     def test_a_table_without_statuses_has_the_queue(self):
-        assert Overview(queue=Queue(clusters=(), length=1), since=timezone.now()).is_stuck
+        assert Overview(
+            queue=Queue(clusters=(), length=Count(number=1)), since=timezone.now()
+        ).is_stuck
 
 
 @pytest.mark.django_db
