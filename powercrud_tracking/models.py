@@ -13,6 +13,18 @@ from powercrud_tracking.config import DEFAULT_FIELDS
 from powercrud_tracking.lifecycle import FINISHED, OPEN, Status
 
 
+class _Part(models.Subquery):
+    template = "SELECT * FROM (%(subquery)s) part"
+    # Where no row can be found, the whole is not asked.
+    empty_result_set_value = NotImplemented
+
+
+class _AnyOf(models.Func):
+    # MariaDB allows no LIMIT in a subquery of IN, but two levels below it.
+    template = "(SELECT * FROM (%(expressions)s) parts)"
+    arg_joiner = " UNION ALL "
+
+
 class AsyncTaskRecordQuerySet(models.QuerySet[Any]):
     """Reads that have names and chain like a sentence.
 
@@ -94,11 +106,11 @@ class AsyncTaskRecordQuerySet(models.QuerySet[Any]):
                 return self._where(logical, cutoff, "lt")
         return self.none()
 
-    def queued_since(self, at: datetime) -> Self:
+    def queued_since(self, at: Any) -> Self:
         """Return the tasks that were queued then or later."""
         return self._where("created_at", at, "gte")
 
-    def queued_before(self, at: datetime) -> Self:
+    def queued_before(self, at: Any) -> Self:
         """Return the tasks that were queued before then."""
         return self._where("created_at", at, "lt")
 
@@ -125,6 +137,34 @@ class AsyncTaskRecordQuerySet(models.QuerySet[Any]):
         newest = self.order_by(f"-{created}").values(created)[:number]
         at: datetime | None = newest.aggregate(at=models.Min(created))["at"]
         return at
+
+    def latest(self, size: int) -> Self:
+        """Return the newest rows by the time of queueing alone, which an index has in order."""
+        return self.order_by(f"-{self.names['created_at']}")[:size]
+
+    def latest_of_each(self, statuses: Iterable[Status | str], size: int) -> Self:
+        """Return the newest rows of each of these statuses, in no order.
+
+        Asked for together, a database would sort all of them before it takes the newest.
+
+        Args:
+            statuses: of which rows are wanted.
+            size: how many of each at the most.
+        """
+        parts = [
+            _Part(self.with_status([each]).latest(size).values("pk")) for each in sorted(statuses)
+        ]
+        rows = AsyncTaskRecordQuerySet(self.model, using=self.db).named(self.names)
+        return rows.filter(pk__in=_AnyOf(*parts))
+
+    def get_values(self, *logical: str) -> list[tuple[Any, ...]]:
+        """Return these columns of the rows, by logical names; ``None`` for what is not kept."""
+        kept = [name for name in logical if name in self.names]
+        places = [kept.index(name) if name in kept else None for name in logical]
+        return [
+            tuple(None if place is None else row[place] for place in places)
+            for row in self.values_list(*(self.names[name] for name in kept))
+        ]
 
     def failed_at(self, at: datetime) -> Self:
         """Return the tasks that failed or were lost at exactly this time."""

@@ -11,7 +11,7 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import TemplateView
 
-from powercrud_tracking import changes, factory, paging, records
+from powercrud_tracking import changes, charts, factory, overview, paging, records
 from powercrud_tracking.access import (
     PermissionRequiredMixin,
     PersonRequiredMixin,
@@ -21,7 +21,8 @@ from powercrud_tracking.access import (
 )
 from powercrud_tracking.attempts import get_attempts
 from powercrud_tracking.config import get_config
-from powercrud_tracking.counts import Count, get_counts
+from powercrud_tracking.counts import Count
+from powercrud_tracking.figures import read_counts
 from powercrud_tracking.filters import SEARCHED, RecordFilter, get_query
 from powercrud_tracking.lifecycle import FINISHED, OPEN, Status
 from powercrud_tracking.live import add_live_progress
@@ -53,6 +54,13 @@ class Tab:
     query: str
     count: Count | None
     is_current: bool
+
+
+CHART_HEIGHT = 176
+"""Pixels."""
+
+MOST_GROUPS = 20
+"""How many functions, and how many groups of failures, the overview shows."""
 
 
 class RecordPage(TemplateView):
@@ -105,7 +113,7 @@ class AbstractRecordList(RecordPage):
         given = self.filter.given
         counts: dict[str, Count] = {}
         if not given:
-            counts = get_counts(
+            counts = read_counts(
                 {
                     name: self.visible.with_status(statuses) if name else self.visible
                     for name, (label, statuses) in STATUSES.items()
@@ -186,6 +194,33 @@ class OwnRecordList(PersonRequiredMixin, AbstractRecordList):
 
     def get_visible_rows(self) -> AsyncTaskRecordQuerySet:
         return get_own_rows(self.request)
+
+
+class Overview(PermissionRequiredMixin, RecordPage):
+    """How the whole stands."""
+
+    template_name = "powercrud_tracking/overview.html"
+    section = "overview"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        window = overview.get_window(self.request.GET.get("window", ""))
+        # The queue holds everybody's tasks: where somebody sees some of them, it is not measured.
+        found = overview.read_overview(
+            get_visible_rows(self.request), window, measure_queue=get_config().visible is None
+        )
+        hours = found.hours or []
+        chart = charts.build_columns([hour.numbers for hour in hours], height=CHART_HEIGHT)
+        return super().get_context_data(
+            overview=found,
+            window=window,
+            windows=overview.WINDOWS,
+            chart=chart,
+            bars=list(zip(hours, chart.columns, strict=True)),
+            most_groups=MOST_GROUPS,
+            more_timings=max(len(found.timings or ()) - MOST_GROUPS, 0),
+            more_failures=max(len(found.failures or ()) - MOST_GROUPS, 0),
+            **kwargs,
+        )
 
 
 class RecordDetail(PersonRequiredMixin, RecordPage):
