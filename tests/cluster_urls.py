@@ -15,8 +15,13 @@ from tests import urls
 
 
 def launch(request):
-    """Launch, go on for ``seconds``, and tell what was seen meanwhile; ``fail`` by raising it."""
-    name = get_manager().launch_async_task(tasks.add, 1, 2)
+    """Launch, go on for ``seconds``, and tell what was seen meanwhile; ``fail`` by raising it.
+
+    What is launched adds two numbers, or waits for the file at ``path``.
+    """
+    path = request.GET.get("path")
+    call = (tasks.wait_for_file, path) if path else (tasks.add, 1, 2)
+    name = get_manager().launch_async_task(*call)
     time.sleep(float(request.GET.get("seconds", 0)))
     seen = {
         "task_name": name,
