@@ -228,7 +228,7 @@ class TestAtomicRequests:
         with project.serve(ATOMIC_REQUESTS=True) as address:
             code, seen = visit(f"{address}/launch/?path={path}&seconds=1")
 
-        running = project.wait_for(tasks.find_row, seen["task_name"], "in_progress")
+        running = project.wait_for(tasks.find_attempted_row, seen["task_name"], "in_progress", 1)
         path.touch()
         row = project.wait_for(tasks.find_cleaned_row, seen["task_name"])
 
@@ -245,7 +245,7 @@ class TestAtomicRequests:
         with project.serve(ATOMIC_REQUESTS=True) as address:
             code, seen = visit(f"{address}/launch/?path={path}&seconds=1&fail")
 
-        running = project.wait_for(tasks.find_row, seen["task_name"], "in_progress")
+        running = project.wait_for(tasks.find_attempted_row, seen["task_name"], "in_progress", 1)
         path.touch()
         row = project.wait_for(tasks.find_cleaned_row, seen["task_name"])
 
