@@ -1,13 +1,13 @@
 """Upkeep: judge tasks that say nothing, and remove what is old. A schedule can name both."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import batched
 from typing import Any
 
-from django.db import router, transaction
+from django.db import connections, router, transaction
 from django.db.models.deletion import Collector
 from django.utils import timezone
 from django_q.models import Task
@@ -16,6 +16,7 @@ from powercrud_tracking import evidence, factory, records
 from powercrud_tracking.attempts import get_attempts
 from powercrud_tracking.config import get_config
 from powercrud_tracking.lifecycle import FINISHED
+from powercrud_tracking.lock_limits import MOST_SECONDS, hold_limit
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
 from powercrud_tracking.receivers import find_manager
 from powercrud_tracking.records import Record
@@ -75,10 +76,11 @@ def _reconcile_batch(
     dry_run: bool,
 ) -> None:
     ends = _find_ends(batch)
+    ended = ends if dry_run else _record_ends(ends)
     lost: Any = {}
     for record in batch:
         if record.task_name in ends:
-            if dry_run or _end(ends[record.task_name]):
+            if record.task_name in ended:
                 report.ended.append(record.task_name)
             else:
                 report.left[record.task_name] = "its end could not be recorded"
@@ -101,6 +103,15 @@ def _find_ends(batch: Sequence[Record]) -> dict[str, Task]:
         if task.success or attempts is None or task.attempt_count >= attempts:
             ends[task.name] = task
     return ends
+
+
+def _record_ends(ends: Mapping[str, Task]) -> set[str]:
+    """Record how these tasks ended, and return the names of those of which that could be done."""
+    if not ends:
+        return set()
+    using = router.db_for_write(records.get_record_map(get_config()).model)
+    with hold_limit(connections[using], MOST_SECONDS):
+        return {task_name for task_name, task in ends.items() if _end(task)}
 
 
 def _end(task: Task) -> bool:

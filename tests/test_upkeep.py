@@ -51,7 +51,7 @@ def let_be_silent(task_name, silent=TWO_HOURS):
 
 def make_result(task_name, **values):
     now = timezone.now()
-    given = {"id": task_name.ljust(32, "0")[:32], "func": "math.floor", "success": True}
+    given = {"id": task_name.rjust(32, "0")[-32:], "func": "math.floor", "success": True}
     given |= {
         "started": now,
         "stopped": now,
@@ -250,6 +250,47 @@ class TestReconcile:
 
         # On SQLite a long INSERT is split, in Django 5.2 at 999 parameters.
         assert few <= many <= few + 11
+
+
+class TestReconcileManyEnds:
+    @pytest.mark.django_db(transaction=True)
+    def test_an_end_costs_the_two_statements_that_an_end_always_costs(self):
+        def reconcile(number):
+            AsyncTaskRecord.objects.all().delete()
+            Task.objects.all().delete()
+            make_rows(number, worker=GONE, attempts=1)
+            for n in range(number):
+                make_result(f"task-{n}")
+            return count_queries(upkeep.reconcile)
+
+        few = reconcile(3)
+
+        many = reconcile(50)
+
+        assert AsyncTaskRecord.objects.finished().count() == 50
+        assert many - few == 2 * 47
+
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no row locks")
+    def test_a_row_that_somebody_holds_keeps_no_other_from_its_end(self):
+        for name in ("held", "free"):
+            make_row(name, worker=GONE, attempts=1)
+            make_result(name)
+        other = connection.copy()
+        other.set_autocommit(False)
+        with other.cursor() as cursor:
+            cursor.execute(
+                "UPDATE powercrud_tracking_asynctaskrecord SET message = 'held' "
+                "WHERE task_name = 'held'"
+            )
+
+        try:
+            upkeep.reconcile()
+        finally:
+            other.rollback()
+            other.close()
+
+        assert (get_status("held"), get_status("free")) == (Status.IN_PROGRESS, Status.SUCCESS)
 
 
 class TestUnreadableResult:
