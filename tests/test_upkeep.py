@@ -50,8 +50,18 @@ def let_be_silent(task_name, silent=TWO_HOURS):
 
 
 def make_result(task_name, **values):
+    task = build_result(task_name, **values)
+    task.save(force_insert=True)
+    return task
+
+
+def make_results(number, **values):
+    Task.objects.bulk_create(build_result(f"task-{n}", **values) for n in range(number))
+
+
+def build_result(task_name, **values):
     now = timezone.now()
-    given = {"id": task_name.ljust(32, "0")[:32], "func": "math.floor", "success": True}
+    given = {"id": task_name.rjust(32, "0")[-32:], "func": "math.floor", "success": True}
     given |= {
         "started": now,
         "stopped": now,
@@ -60,7 +70,7 @@ def make_result(task_name, **values):
         "kwargs": {},
         "attempt_count": 1,
     }
-    return Task.objects.create(name=task_name, **{**given, **values})
+    return Task(name=task_name, **{**given, **values})
 
 
 def get_status(task_name):
@@ -250,6 +260,68 @@ class TestReconcile:
 
         # On SQLite a long INSERT is split, in Django 5.2 at 999 parameters.
         assert few <= many <= few + 11
+
+
+class TestReconcileInBatches:
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.parametrize("number", [4, 5, 6])
+    def test_each_row_is_judged_once_though_the_broker_closes_connections(
+        self, monkeypatch, number
+    ):
+        monkeypatch.setattr(upkeep, "BATCH", 2)
+        make_rows(number, worker=GONE, attempts=1)
+        make_result("task-3")
+
+        report = upkeep.reconcile()
+
+        lost = [f"task-{n}" for n in range(number) if n != 3]
+        assert (report.ended, sorted(report.lost), report.left) == (["task-3"], lost, {})
+
+
+class TestReconcileManyEnds:
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.parametrize("success", [True, False], ids=["success", "failure"])
+    def test_a_thousand_cost_as_many_queries_as_three(self, success):
+        def reconcile(number):
+            for model in (AsyncTaskRecord, AsyncTaskAttempt, Task):
+                model.objects.all().delete()
+            make_rows(number, worker=GONE, attempts=1)
+            make_results(number, success=success, result="bad")
+            return count_queries(upkeep.reconcile)
+
+        few = reconcile(3)
+
+        many = reconcile(1000)
+
+        status = Status.SUCCESS if success else Status.FAILED
+        assert AsyncTaskRecord.objects.with_status([status]).count() == 1000
+        assert AsyncTaskAttempt.objects.count() == (0 if success else 1000)
+        # On SQLite a long INSERT is split, in Django 5.2 at 999 parameters.
+        assert few <= many <= few + 11
+
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no row locks")
+    def test_a_row_that_somebody_holds_keeps_no_other_from_its_end(self):
+        for name in ("held", "free"):
+            make_row(name, worker=GONE, attempts=1)
+            make_result(name)
+        other = connection.copy()
+        other.set_autocommit(False)
+        with other.cursor() as cursor:
+            cursor.execute(
+                "UPDATE powercrud_tracking_asynctaskrecord SET message = 'held' "
+                "WHERE task_name = 'held'"
+            )
+
+        try:
+            report = upkeep.reconcile()
+        finally:
+            other.rollback()
+            other.close()
+
+        assert (get_status("held"), get_status("free")) == (Status.IN_PROGRESS, Status.SUCCESS)
+        assert report.ended == ["free"]
+        assert report.left == {"held": "its end could not be recorded"}
 
 
 class TestUnreadableResult:
