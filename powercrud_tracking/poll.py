@@ -1,10 +1,14 @@
 """The poll of PowerCRUD's modal, in place of PowerCRUD's own: it tells the truth."""
 
+import json
 from collections.abc import Callable
 
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.utils.html import escape
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django_q.models import Task
 from powercrud.async_manager import AsyncManager
 
@@ -17,6 +21,10 @@ from powercrud_tracking.records import Record
 
 STOP_POLLING = 286
 """The status by which htmx stops to ask again."""
+
+_INERT = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&"}
+"""JSON that means the same and holds no markup: htmx puts the raw answer into the page before
+the modal's script reads it."""
 
 
 def build_poll(manager_class: type[AsyncManager]) -> Callable[[HttpRequest], HttpResponse]:
@@ -36,7 +44,8 @@ def build_poll(manager_class: type[AsyncManager]) -> Callable[[HttpRequest], Htt
             status, text = _ask_elsewhere(manager, task_name)
         else:
             status, text = record.status, _get_text(manager, record, request)
-        return _answer(task_name, status, text)
+        url = "" if record is None else _find_page(manager, record, request)
+        return _answer(task_name, status, text, url)
 
     return poll
 
@@ -62,15 +71,35 @@ def _get_text(manager: AsyncManager, record: Record, request: HttpRequest) -> st
 
 
 def _may_read(record: Record, request: HttpRequest) -> bool:
-    if record.launched_by_id and record.launched_by_id == str(request.user.pk):
-        return True
-    if not may_view_records(request.user):
-        return False
+    return _is_own(record, request) or (
+        may_view_records(request.user) and _is_in_sight(record, request)
+    )
+
+
+def _is_own(record: Record, request: HttpRequest) -> bool:
+    return bool(record.launched_by_id) and record.launched_by_id == str(request.user.pk)
+
+
+def _is_in_sight(record: Record, request: HttpRequest) -> bool:
     # VISIBLE speaks of the setting's table, which this row may not be in.
     return (
         get_config().visible is None
         or get_visible_rows(request).named_task(record.task_name).exists()
     )
+
+
+def _find_page(manager: AsyncManager, record: Record, request: HttpRequest) -> str:
+    """Return the address of the task's page, if there is one that this person may open."""
+    if manager.config.record_model != get_config().record_model:
+        # The pages show the setting's table only.
+        return ""
+    if not (_is_own(record, request) or may_view_records(request.user)):
+        return ""
+    try:
+        url = reverse("powercrud_tracking:detail", args=[record.task_name])
+    except NoReverseMatch:
+        return ""
+    return url if _is_in_sight(record, request) else ""
 
 
 def _ask_elsewhere(manager: AsyncManager, task_name: str) -> tuple[Status | None, str]:
@@ -88,19 +117,28 @@ def _ask_elsewhere(manager: AsyncManager, task_name: str) -> tuple[Status | None
     return (Status.SUCCESS if task.success and not failed else Status.FAILED), ""
 
 
-def _answer(task_name: str, status: Status | None, text: str) -> JsonResponse:
+def _answer(task_name: str, status: Status | None, text: str, url: str) -> HttpResponse:
     # PowerCRUD's modal knows success, failed, pending and in_progress only, and writes
     # `progress` into the page as HTML.
     known = status is not None and status is not Status.LOST
-    shown = status if known else Status.FAILED
+    shown = Status(status) if known else Status.FAILED
     if not known:
         text = f"{status or 'unknown'}: {text}".removesuffix(": ")
-    return JsonResponse(
-        {
-            "task_name": task_name,
-            "status": str(shown),
-            "progress": escape(text) or None,
-            "message": str(Status(shown).label),
-        },
+    answer = {
+        "task_name": task_name,
+        "status": str(shown),
+        "progress": _add_link(text or str(shown.label), url) if url else escape(text) or None,
+        "message": str(shown.label),
+    }
+    return HttpResponse(
+        json.dumps(answer).translate(_INERT),
+        content_type="application/json",
         status=200 if shown in OPEN else STOP_POLLING,
+    )
+
+
+def _add_link(text: str, url: str) -> SafeString:
+    # "link" underlines it in PowerCRUD's daisyUI pack; Bootstrap underlines links anyway.
+    return format_html(
+        '{}<br><a class="link" href="{}">{}</a>', text, url, gettext("Follow this task")
     )
