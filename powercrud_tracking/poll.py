@@ -5,16 +5,12 @@ from collections.abc import Callable
 
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.urls import NoReverseMatch, reverse
 from django.utils.html import escape, format_html
-from django.utils.safestring import SafeString
-from django.utils.translation import gettext
 from django_q.models import Task
 from powercrud.async_manager import AsyncManager
 
-from powercrud_tracking import missing_table, records
-from powercrud_tracking.access import get_visible_rows, may_view_records
-from powercrud_tracking.config import get_config
+from powercrud_tracking import follow, missing_table, records
+from powercrud_tracking.access import may_view_records
 from powercrud_tracking.failures import BULK_WORKERS, is_failed_result
 from powercrud_tracking.lifecycle import OPEN, Status
 from powercrud_tracking.records import Record
@@ -44,7 +40,8 @@ def build_poll(manager_class: type[AsyncManager]) -> Callable[[HttpRequest], Htt
             status, text = _ask_elsewhere(manager, task_name)
         else:
             status, text = record.status, _get_text(manager, record, request)
-        url = "" if record is None else _find_page(manager, record, request)
+        is_linked = follow.LINKED in request.GET
+        url = "" if is_linked else follow.find_page(record, manager.config, request)
         return _answer(task_name, status, text, url)
 
     return poll
@@ -71,35 +68,9 @@ def _get_text(manager: AsyncManager, record: Record, request: HttpRequest) -> st
 
 
 def _may_read(record: Record, request: HttpRequest) -> bool:
-    return _is_own(record, request) or (
-        may_view_records(request.user) and _is_in_sight(record, request)
+    return follow.is_own(record, request.user) or (
+        may_view_records(request.user) and follow.is_in_sight(record, request)
     )
-
-
-def _is_own(record: Record, request: HttpRequest) -> bool:
-    return bool(record.launched_by_id) and record.launched_by_id == str(request.user.pk)
-
-
-def _is_in_sight(record: Record, request: HttpRequest) -> bool:
-    # VISIBLE speaks of the setting's table, which this row may not be in.
-    return (
-        get_config().visible is None
-        or get_visible_rows(request).named_task(record.task_name).exists()
-    )
-
-
-def _find_page(manager: AsyncManager, record: Record, request: HttpRequest) -> str:
-    """Return the address of the task's page, if there is one that this person may open."""
-    if manager.config.record_model != get_config().record_model:
-        # The pages show the setting's table only.
-        return ""
-    if not (_is_own(record, request) or may_view_records(request.user)):
-        return ""
-    try:
-        url = reverse("powercrud_tracking:detail", args=[record.task_name])
-    except NoReverseMatch:
-        return ""
-    return url if _is_in_sight(record, request) else ""
 
 
 def _ask_elsewhere(manager: AsyncManager, task_name: str) -> tuple[Status | None, str]:
@@ -124,21 +95,17 @@ def _answer(task_name: str, status: Status | None, text: str, url: str) -> HttpR
     shown = Status(status) if known else Status.FAILED
     if not known:
         text = f"{status or 'unknown'}: {text}".removesuffix(": ")
+    progress = escape(text)
+    if url:
+        progress = format_html("{}<br>{}", text or shown.label, follow.build_link(url))
     answer = {
         "task_name": task_name,
         "status": str(shown),
-        "progress": _add_link(text or str(shown.label), url) if url else escape(text) or None,
+        "progress": progress or None,
         "message": str(shown.label),
     }
     return HttpResponse(
         json.dumps(answer).translate(_INERT),
         content_type="application/json",
         status=200 if shown in OPEN else STOP_POLLING,
-    )
-
-
-def _add_link(text: str, url: str) -> SafeString:
-    # "link" underlines it in PowerCRUD's daisyUI pack; Bootstrap underlines links anyway.
-    return format_html(
-        '{}<br><a class="link" href="{}">{}</a>', text, url, gettext("Follow this task")
     )

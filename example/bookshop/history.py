@@ -31,10 +31,9 @@ class Fault:
     """One way to fail.
 
     Args:
-        exception: the class, as a traceback names it.
+        exception: the class, as a traceback names it; empty for what PowerCRUD's workers swallow.
         message: what it says.
-        frames: file, line, function and code of each frame, outermost first; none for what
-            PowerCRUD's workers swallow.
+        frames: file, line, function and code of each frame, outermost first.
         at: the share of the work after which it happens.
     """
 
@@ -45,7 +44,7 @@ class Fault:
 
     @property
     def reason(self) -> str:
-        return f"{self.exception}: {self.message}" if self.frames else self.message
+        return f"{self.exception}: {self.message}" if self.exception else self.message
 
     @property
     def traceback(self) -> str:
@@ -127,12 +126,18 @@ NO_SPACE = Fault(
     at=0.9,
 )
 OUT_OF_PRINT = Fault(
-    exception="ValidationError",
-    message="“The Hollow Garden” is out of print and cannot be put in stock.",
+    exception="",
+    message=(
+        "failed update: [('in_stock', ['“The Hollow Garden” is out of print and cannot be put "
+        "in stock.'])]"
+    ),
 )
 PROTECTED = Fault(
-    exception="ProtectedError",
-    message="Cannot delete 3 authors: books of theirs are still listed.",
+    exception="",
+    message=(
+        "failed delete: [('general', ['Cannot delete some authors: books of theirs are still "
+        "listed.'])]"
+    ),
 )
 
 KINDS = [
@@ -154,7 +159,7 @@ KINDS = [
         people=["admin", "mira"],
         seconds=0.3,
         seconds_an_item=0.02,
-        items=(2, 25),
+        items=(2, 6),
         word="deleting",
         noun="authors",
         faults=[PROTECTED],
@@ -353,7 +358,8 @@ def _succeed(record: AsyncTaskRecord, kind: Kind, items: int, cost: float) -> No
     record.message = "Task completed successfully"
     is_bulk = kind.func.startswith("powercrud.")
     record.result_payload = is_bulk or {kind.noun: items}
-    record.progress_payload = f"{kind.word}: {items}/{items}"
+    done = f"completed {record.func.split('_')[1]}: {items} processed"
+    record.progress_payload = done if is_bulk else f"{kind.word}: {items}/{items}"
 
 
 def _fail(task: Task, fault: Fault, kind: Kind, items: int, cost: float) -> None:
@@ -362,8 +368,9 @@ def _fail(task: Task, fault: Fault, kind: Kind, items: int, cost: float) -> None
     record.failed_at = record.started_at + timedelta(seconds=max(0.2, cost * fault.at))
     record.message = fault.reason
     record.result_payload = fault.result
-    record.progress_payload = f"{kind.word}: {max(1, int(items * fault.at))}/{items}"
-    _add_attempt(task, Status.FAILED, fault.exception if fault.frames else "", fault.traceback)
+    far = f"{kind.word}: {max(1, int(items * fault.at))}/{items}"
+    record.progress_payload = far if fault.frames else fault.message
+    _add_attempt(task, Status.FAILED, fault.exception, fault.traceback)
 
 
 def _lose(task: Task, kind: Kind, items: int) -> None:
