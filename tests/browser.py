@@ -101,10 +101,10 @@ class Look:
 LOOKS = [Look(width=width, scheme=scheme) for width in (1280, 360) for scheme in ("light", "dark")]
 
 
-def open_task(page: Any, status: str) -> None:
-    """Go to the newest task that has this status, by way of the list."""
+def open_task(page: Any, status: str, of: str = "") -> None:
+    """Go to the newest task that has this status and this word in its row."""
     page.goto(f"/tasks/?status={status}")
-    page.locator("td a").first.click()
+    page.get_by_role("row").filter(has_text=of).locator("td a").first.click()
     page.locator("article h1").wait_for()
 
 
@@ -114,10 +114,35 @@ PAGES = {
     "list-open": lambda page: page.goto("/tasks/?status=open"),
     "mine": lambda page: page.goto("/tasks/mine/"),
     "task": lambda page: open_task(page, "success"),
-    "task-failed": lambda page: open_task(page, "failed"),
+    "task-failed": lambda page: open_task(page, "failed", "Fetch supplier"),
     "task-lost": lambda page: open_task(page, "lost"),
 }
 """Every page of ours: its name, and how to get there."""
+
+
+def open_bulk_form(page: Any, address: str, titles: list[str]) -> Any:
+    """Tick rows in PowerCRUD's list and return the form of its modal."""
+    page.goto(address)
+    for number, title in enumerate(titles, 1):
+        page.get_by_role("row").filter(has_text=title).get_by_role("checkbox").click()
+        # PowerCRUD swaps the controls after each tick; what is clicked meanwhile is lost.
+        page.get_by_text(f"Bulk Edit {number}").wait_for()
+    page.get_by_text(f"Bulk Edit {len(titles)}").click()
+    form = page.locator("#bulk-edit-form")
+    form.wait_for()
+    return form
+
+
+def start_bulk_update(page: Any, titles: list[str], field: str, value: str) -> None:
+    """Change a field of some books in PowerCRUD's modal."""
+    form = open_bulk_form(page, "/books/", titles)
+    form.locator(f'[name="fields_to_update"][value="{field}"]').check()
+    control = form.locator(f'[name="{field}"]')
+    if control.evaluate("control => control.tagName") == "SELECT":
+        control.select_option(value)
+    else:
+        control.fill(value)
+    form.get_by_role("button", name="Apply Changes").click()
 
 
 class Visitor:

@@ -2,34 +2,11 @@
 
 import pytest
 
+from tests.browser import open_bulk_form, start_bulk_update
+
 pytestmark = pytest.mark.browser
 
 STATUS = "article .tracking-status"
-
-
-def open_bulk_form(page, address, titles):
-    """Tick rows in PowerCRUD's list and return the form of its modal."""
-    page.goto(address)
-    for number, title in enumerate(titles, 1):
-        page.get_by_role("row").filter(has_text=title).get_by_role("checkbox").click()
-        # PowerCRUD swaps the controls after each tick; what is clicked meanwhile is lost.
-        page.get_by_text(f"Bulk Edit {number}").wait_for()
-    page.get_by_text(f"Bulk Edit {len(titles)}").click()
-    form = page.locator("#bulk-edit-form")
-    form.wait_for()
-    return form
-
-
-def start_bulk_update(page, titles, field, value):
-    """Change a field of some books in PowerCRUD's modal."""
-    form = open_bulk_form(page, "/books/", titles)
-    form.locator(f'[name="fields_to_update"][value="{field}"]').check()
-    control = form.locator(f'[name="{field}"]')
-    if control.evaluate("control => control.tagName") == "SELECT":
-        control.select_option(value)
-    else:
-        control.fill(value)
-    form.get_by_role("button", name="Apply Changes").click()
 
 
 def reload_until(page, locator):

@@ -11,6 +11,7 @@ from bookshop.views import (
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
+from neapolitan.views import Role
 
 from powercrud_tracking.factory import DashboardManager
 
@@ -19,7 +20,7 @@ urlpatterns = [
     path("start/<slug:name>/", start_job, name="start-job"),
     *BookView.get_urls(),
     *AuthorView.get_urls(),
-    *TaskRecordView.get_urls(),
+    *TaskRecordView.get_urls(roles=[Role.LIST, Role.DETAIL]),
     DashboardManager.get_urlpatterns(),
     path("tasks/", include("powercrud_tracking.urls")),
     path("show-tasks/", show_tasks, name="show-tasks"),
