@@ -3,6 +3,7 @@ import re
 from pathlib import Path
 
 import pytest
+from bookshop.csp import STRICT
 
 import powercrud_tracking
 from powercrud_tracking.config import DEFAULT_FIELDS, FIELD_ALIASES, SETTING_KEYS, DashboardConfig
@@ -78,6 +79,9 @@ class TestSettingsPage:
 
         assert written == DEFAULT_FIELDS
         assert {alias: name for name, alias in aliases} == FIELD_ALIASES
+
+    def test_its_policy_is_the_one_that_the_demo_sends_and_a_browser_tried(self):
+        assert f"\n    {STRICT}\n" in read("docs", "settings.md")
 
 
 class TestChecksPage:
