@@ -18,6 +18,8 @@ OPEN = 20
 NOUNS = ("books", "orders", "invoices", "customers", "prices")
 VERBS = ("update", "import", "export", "print", "send", "check", "merge", "delete", "copy", "count")
 FUNCS = [f"shop.tasks.{verb}_{noun}" for verb in VERBS for noun in NOUNS]
+FLAWLESS = FUNCS[1]
+"""One that runs often and never fails: hard to search for failures."""
 USERS = [f"person{number:03}" for number in range(200)]
 EXCEPTIONS = {
     "ValueError": "price must not be negative",
@@ -148,6 +150,7 @@ def _build_records(dialect: Dialect, count: int) -> str:
         dialect.time.format(now=now, ago=ago)
         for ago in ("queued_ago", "queued_ago - waited", "queued_ago - waited - ran")
     )
+    func = f"({_draw('func', 50)} * {_draw('func_too', 50)} / 50)"
     failed = json.dumps(TRACEBACK)
     result = (
         f"CASE status WHEN 'success' THEN {_write(RESULT)} WHEN 'failed' THEN {_write(failed)} END"
@@ -166,11 +169,12 @@ drawn AS (
         CASE
             WHEN g > {count - OPEN // 2} THEN 'pending'
             WHEN g > {count - OPEN} THEN 'in_progress'
+            WHEN {func} = {FUNCS.index(FLAWLESS)} THEN 'success'
             WHEN {_draw("status", 100)} < 1 THEN 'lost'
             WHEN {_draw("status", 100)} < 6 THEN 'failed'
             ELSE 'success'
         END AS status,
-        {_draw("func", 50)} * {_draw("func_too", 50)} / 50 AS func,
+        {func} AS func,
         {_draw("user", 200)} * {_draw("user_too", 200)} * {_draw("user_also", 200)} / 40000
             AS person,
         {_draw("exception", len(EXCEPTIONS))} AS exception,

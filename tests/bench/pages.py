@@ -31,6 +31,7 @@ class Sample:
         failed: the name of one that did not.
         func: the function that ran most often.
         rare_func: one that hardly ran.
+        flawless: one that ran often and never failed.
         person: the key of who queued most.
         now: when the newest task was queued.
         middle: the position of the task in the middle of the history.
@@ -40,6 +41,7 @@ class Sample:
     failed: str
     func: str
     rare_func: str
+    flawless: str
     person: str
     now: datetime
     middle: str
@@ -68,6 +70,7 @@ PAGES: Mapping[str, Callable[[Sample], str]] = {
     "function, the commonest": lambda of: to_list(func=of.func),
     "function, a rare one": lambda of: to_list(func=of.rare_func),
     "function and Failed": lambda of: to_list(func=of.func, status="failed"),
+    "a flawless function and Failed": lambda of: to_list(func=of.flawless, status="failed"),
     "user": lambda of: to_list(user=of.person),
     "user and Failed": lambda of: to_list(user=of.person, status="failed"),
     "queued from/to, ten days": lambda of: to_days(of.now, 20, 10),
@@ -212,7 +215,7 @@ class Visitor:
 def take_sample() -> Sample:
     """Return what the addresses are made of, for the history in use."""
     from powercrud_tracking.models import AsyncTaskRecord
-    from tests.bench.history import FUNCS, USERS
+    from tests.bench.history import FLAWLESS, FUNCS
 
     rows = AsyncTaskRecord.objects.newest_first()
     newest = rows[0]
@@ -222,7 +225,8 @@ def take_sample() -> Sample:
         failed=rows.with_status(["failed"])[0].task_name,
         func=FUNCS[0],
         rare_func=FUNCS[-4],
-        person=str(USERS.index(USERS[0]) + 1),
+        flawless=FLAWLESS,
+        person="1",
         now=newest.created_at,
         middle=f"{middle.pk}@{middle.created_at.isoformat()}",
     )
