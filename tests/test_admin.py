@@ -124,7 +124,7 @@ class TestPages:
         self, admin_client, model, make, settings
     ):
         make()
-        settings.ROOT_URLCONF = "tests.admin_urls"
+        settings.ROOT_URLCONF = "tests.project.urls_with_admin_only"
 
         response = admin_client.get(get_url(model, "changelist"))
 

@@ -10,11 +10,14 @@ from powercrud_tracking.config import DEFAULT_FIELDS, FIELD_ALIASES, SETTING_KEY
 
 PACKAGE = Path(powercrud_tracking.__file__).parent
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 CHECK_ID = re.compile(r"powercrud_tracking\.[EW]\d{3}")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 TOX_RUN = re.compile(r"\btox run -e ([\w,.-]*\w)")
+
+AT_WORK = {"dev", "bench", "bench-pages", "screenshots", "fix"}
+"""Environments that change files, wait for a person or measure: no machine decides by them."""
 
 
 def read(*parts):
@@ -49,6 +52,12 @@ def get_environments():
     values = "\n".join(value for section in tox.values() for value in section.values())
     factors = re.findall(r"^([\w,-]+): ", values, flags=re.M)
     return names | sections | {*",".join(factors).split(","), "py312", "py313"}
+
+
+def get_documented_environments():
+    """Return the environments that the page on testing describes."""
+    rows = read_table(read("docs", "testing.md"), "| environment | what it tries |")
+    return {name for row in rows for name in re.findall(r"`([\w-]+)`", row[0])}
 
 
 class TestSettingsPage:
@@ -122,6 +131,27 @@ class TestCommands:
         assert {
             name for name in named if name not in known and not known >= {*name.split("-")}
         } == (set())
+
+    def test_the_page_on_testing_has_a_row_for_every_environment(self):
+        known = get_environments()
+        tox = configparser.ConfigParser(interpolation=None)
+        tox.read(ROOT / "tox.ini")
+        sections = {name.removeprefix("testenv:") for name in tox.sections() if ":" in name}
+
+        rows = get_documented_environments()
+
+        assert sections <= rows
+        assert {name for name in rows if name not in known and not known >= {*name.split("-")}} == (
+            set()
+        )
+
+    def test_the_workflow_runs_every_environment_that_is_not_for_people_at_work(self):
+        workflow = read(".github", "workflows", "ci.yml")
+        block = re.search(r"^ +tox:\n((?: +- .*\n)+)", workflow, flags=re.M)[1]
+        run = [line.strip().removeprefix("- ").split(" ")[0] for line in block.splitlines()]
+
+        assert len(run) == len(set(run))
+        assert set(run) == get_documented_environments() - AT_WORK
 
 
 class TestLinks:
