@@ -39,6 +39,12 @@ def share_of(value: timedelta, most: timedelta) -> str:
 
 
 @register.filter
+def grouped(value: int) -> str:
+    """Return a number as counts are written: "1,390"."""
+    return number_format(value, force_grouping=True)
+
+
+@register.filter
 def percent(value: float) -> str:
     """Return a part of a whole as people write it: "2.4 %"."""
     return _("%(number)s %%") % {"number": number_format(100 * value, 1)}
