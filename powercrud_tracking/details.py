@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 from django.utils.safestring import SafeString
@@ -29,6 +30,14 @@ _LINKS = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShownFrame:
+    """A frame, and how often it stands in a row: a function that calls itself."""
+
+    frame: Frame
+    times: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShownException:
     """An exception and where in the project's own code it passed.
 
@@ -41,7 +50,7 @@ class ShownException:
 
     line: str
     link: Any
-    frames: Sequence[Frame]
+    frames: Sequence[ShownFrame]
     hidden: int
 
 
@@ -153,7 +162,10 @@ def _show_exceptions(text: str) -> list[ShownException]:
         raised = raised[:1]
     shown = []
     for number, each in enumerate(raised):
-        frames = each.own_frames or each.frames[:1]
+        frames = [
+            ShownFrame(frame=frame, times=len(list(alike)))
+            for frame, alike in groupby(each.own_frames or each.frames[:1])
+        ]
         # What happened in others' code alone says nothing more, but for the one that counts.
         if number == 0 or each.own_frames or each.link == "member":
             shown.append(

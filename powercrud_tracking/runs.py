@@ -23,6 +23,7 @@ BAR = 11
 """Units that a bar is wide."""
 
 _LEAST = 4
+_MOST_MEDIANS = 4
 _NOTHING = timedelta()
 
 
@@ -38,6 +39,7 @@ class Run:
             not begun or that was not kept.
         is_this: whether it is the task that is looked at.
         x, y, height: its bar in the picture.
+        is_cut: whether it took longer than the picture is high.
     """
 
     task_name: str
@@ -48,6 +50,7 @@ class Run:
     x: int
     y: int
     height: int
+    is_cut: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +61,8 @@ class Runs:
         bars: one for each run.
         width: of the picture.
         longest: how long the longest run took.
+        top: how long one took that is as high as the picture. Less than the longest where one
+            outlier would leave nothing to see of the others.
         median: of those that succeeded, if any did.
         reference: where the line for a task stands that is older than these runs.
         succeeded, failed: how many did; a lost one counts as failed.
@@ -67,6 +72,7 @@ class Runs:
     bars: tuple[Run, ...]
     width: int
     longest: timedelta
+    top: timedelta
     median: timedelta | None
     reference: int | None
     succeeded: int
@@ -101,10 +107,12 @@ def find_runs(
     durations = [_find_duration(values, now) for values in latest]
     is_inside = any(values["task_name"] == record.task_name for values in latest)
     reference = None if is_inside else record.ran
-    longest = max((each for each in [*durations, reference] if each is not None), default=_NOTHING)
+    known = [each for each in [*durations, reference] if each is not None]
+    longest = max(known, default=_NOTHING)
+    top = min(longest, _MOST_MEDIANS * statistics.median(known)) if known else longest
     bars = []
     for number, (values, duration) in enumerate(zip(latest, durations, strict=True)):
-        height = _get_height(duration, longest)
+        height = _get_height(duration, top)
         bars.append(
             Run(
                 task_name=values["task_name"],
@@ -115,6 +123,7 @@ def find_runs(
                 x=number * STEP,
                 y=HEIGHT - height,
                 height=height,
+                is_cut=duration is not None and duration > top,
             )
         )
     good = [
@@ -124,8 +133,9 @@ def find_runs(
         bars=tuple(bars),
         width=len(bars) * STEP,
         longest=longest,
+        top=top,
         median=statistics.median(good) if good else None,
-        reference=None if reference is None else HEIGHT - _get_height(reference, longest),
+        reference=None if reference is None else HEIGHT - _get_height(reference, top),
         succeeded=sum(bar.status is Status.SUCCESS for bar in bars),
         failed=sum(bar.status in {Status.FAILED, Status.LOST} for bar in bars),
     )
@@ -143,6 +153,6 @@ def _find_duration(values: Mapping[str, Any], now: datetime) -> timedelta | None
     return None if started is None or until is None else max(until - started, _NOTHING)
 
 
-def _get_height(duration: timedelta | None, longest: timedelta) -> int:
-    share = duration / longest if duration is not None and longest else 0.0
-    return max(_LEAST, round(share * HEIGHT))
+def _get_height(duration: timedelta | None, top: timedelta) -> int:
+    share = duration / top if duration is not None and top else 0.0
+    return max(_LEAST, round(min(share, 1.0) * HEIGHT))
