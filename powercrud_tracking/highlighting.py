@@ -44,5 +44,6 @@ def _find_json(text: str) -> Any:
 def _highlight(text: str, lexer: Lexer) -> SafeString:
     if len(text) > MOST:
         return escape(text)
-    # Pygments escapes what it puts between its own marks.
-    return mark_safe(highlight(text, lexer, _FORMATTER))  # noqa: S308
+    html = highlight(text, lexer, _FORMATTER)
+    # Pygments escapes what it puts between its own marks, and ends each line.
+    return mark_safe(html if text.endswith("\n") else html.removesuffix("\n"))  # noqa: S308

@@ -246,7 +246,7 @@ class _Story:
             self.at = until
 
     def _doubt_clocks(self) -> None:
-        note = _("Times come from different machines, and their clocks differ.")
+        note = _("Some times overlap: clocks of machines differ, or two attempts ran at once.")
         if note not in self.notes:
             self.notes.append(note)
 
@@ -277,6 +277,6 @@ def _lay_out(parts: Sequence[Part], total: timedelta) -> tuple[Part, ...]:
         width = 0
         if is_drawn:
             width = _LEAST + int(room * (share if total else 1 / count))
-        laid.append(replace(part, share=share, x=x, width=width))
+        laid.append(replace(part, share=share, x=x if is_drawn else 0, width=width))
         x += width + _GAP if is_drawn else 0
     return tuple(laid)
