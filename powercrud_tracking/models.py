@@ -12,6 +12,11 @@ from django.utils.translation import gettext_lazy as _
 from powercrud_tracking.config import DEFAULT_FIELDS
 from powercrud_tracking.lifecycle import FINISHED, OPEN, Status
 
+END_TIMES = ("completed_at", "failed_at", "updated_at", "created_at")
+"""Logical names of what tells when a task ended, the best first."""
+
+_RUN = ("task_name", "status", "created_at", "started_at", "completed_at", "failed_at")
+
 
 class _Part(models.Subquery):
     template = "SELECT * FROM (%(subquery)s) part"
@@ -88,6 +93,21 @@ class AsyncTaskRecordQuerySet(models.QuerySet[Any]):
     def launched_by_key(self, key: str) -> Self:
         """Return the tasks that the user with this primary key queued."""
         return self._where("launched_by_id", key)
+
+    def get_latest_runs(self, func: str, most: int) -> list[dict[str, Any]]:
+        """Return when the newest runs of a function began and ended, by logical names.
+
+        None, if the table does not keep the function.
+
+        Args:
+            func: its dotted path.
+            most: how many at the most.
+        """
+        if "func" not in self.names:
+            return []
+        kept = [logical for logical in _RUN if logical in self.names]
+        rows = self.of_func(func).newest_first().values_list(*(self.names[each] for each in kept))
+        return [dict(zip(kept, row, strict=True)) for row in rows[:most]]
 
     def launched_by(self, user: Any) -> Self:
         """Return the tasks that this user queued; none for somebody without a key."""
@@ -172,11 +192,7 @@ class AsyncTaskRecordQuerySet(models.QuerySet[Any]):
 
     def ended_before(self, cutoff: datetime) -> Self:
         """Return the tasks that ended before then, by the best time that the table keeps."""
-        times = [
-            self.names[logical]
-            for logical in ("completed_at", "failed_at", "updated_at", "created_at")
-            if logical in self.names
-        ]
+        times = [self.names[logical] for logical in END_TIMES if logical in self.names]
         if not times:
             return self.none()
         ended = Coalesce(*times) if len(times) > 1 else models.F(times[0])

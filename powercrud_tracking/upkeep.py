@@ -16,7 +16,7 @@ from powercrud_tracking.attempts import get_attempts
 from powercrud_tracking.config import get_config
 from powercrud_tracking.lifecycle import FINISHED
 from powercrud_tracking.lock_limits import MOST_SECONDS, hold_limit
-from powercrud_tracking.models import AsyncTaskRecordQuerySet
+from powercrud_tracking.models import END_TIMES, AsyncTaskRecordQuerySet
 from powercrud_tracking.receivers import find_manager
 from powercrud_tracking.records import Record
 
@@ -161,6 +161,24 @@ def prune(*, days: int | None = None, dry_run: bool = False) -> int:
         )
         removed += old.count() if dry_run else _remove(old)
     return removed
+
+
+def find_prune_time(record: Record) -> datetime | None:
+    """Return from when on ``prune()`` removes a task; ``None`` if it keeps it, as it stands.
+
+    Args:
+        record: a row of the setting's table.
+    """
+    kept = dict(_get_retention(get_config().retention_days)).get(record.status or "")
+    ended = next(
+        (at for at in (getattr(record, logical) for logical in END_TIMES) if at is not None), None
+    )
+    if kept is None or ended is None:
+        return None
+    try:
+        return ended + timedelta(days=kept)
+    except OverflowError:
+        return None
 
 
 def _get_retention(days: Any) -> Iterator[tuple[str, int]]:

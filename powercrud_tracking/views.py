@@ -1,6 +1,6 @@
 """The pages. Each view guards, reads, renders."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,15 +19,20 @@ from powercrud_tracking.access import (
     get_visible_rows,
     may_view_records,
 )
+from powercrud_tracking.advice import get_advice
 from powercrud_tracking.attempts import get_attempts
 from powercrud_tracking.config import get_config
 from powercrud_tracking.counts import Count
+from powercrud_tracking.details import MOST_ATTEMPTS, get_failures, get_payloads
 from powercrud_tracking.figures import read_counts
 from powercrud_tracking.filters import SEARCHED, RecordFilter, get_query
 from powercrud_tracking.lifecycle import FINISHED, OPEN, Status
 from powercrud_tracking.live import add_live_progress
-from powercrud_tracking.models import AsyncTaskRecordQuerySet
+from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecordQuerySet
 from powercrud_tracking.records import Record
+from powercrud_tracking.runs import find_runs
+from powercrud_tracking.timeline import build_timeline
+from powercrud_tracking.upkeep import find_prune_time
 
 STATUSES: Mapping[str, tuple[Any, frozenset[Status]]] = {
     "open": (_("Open"), OPEN),
@@ -228,6 +233,11 @@ class RecordDetail(PersonRequiredMixin, RecordPage):
 
     template_name = "powercrud_tracking/record_detail.html"
 
+    def get_rows(self) -> AsyncTaskRecordQuerySet:
+        """Return the rows that this person may see: without the permission their own."""
+        may_view_all = may_view_records(self.request.user)
+        return (get_visible_rows if may_view_all else get_own_rows)(self.request)
+
     def get_record(self) -> Record:
         """Return the task that is asked for.
 
@@ -235,18 +245,39 @@ class RecordDetail(PersonRequiredMixin, RecordPage):
             PermissionDenied: somebody without the view permission did not queue it.
             Http404: there is none.
         """
-        may_view_all = may_view_records(self.request.user)
-        rows = (get_visible_rows if may_view_all else get_own_rows)(self.request)
-        for record in records.read(rows.named_task(self.kwargs["task_name"])[:1]):
+        for record in records.read(self.get_rows().named_task(self.kwargs["task_name"])[:1]):
             add_live_progress([record], factory.get_manager())
             return record
-        if not may_view_all:
+        if not may_view_records(self.request.user):
             # The same answer for another's task and for none at all.
             raise PermissionDenied
         raise Http404
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         record = self.get_record()
+        attempts = list(get_attempts([record.task_name])[:MOST_ATTEMPTS])
+        failure, earlier = get_failures(record, attempts)
         return super().get_context_data(
-            record=record, attempts=get_attempts([record.task_name]), **kwargs
+            **get_live_context(record, attempts),
+            failure=failure,
+            earlier=earlier,
+            most_attempts=MOST_ATTEMPTS if len(attempts) == MOST_ATTEMPTS else None,
+            payloads=get_payloads(record, with_result=failure is None or not failure.traceback),
+            runs=find_runs(record, self.get_rows()),
+            **kwargs,
         )
+
+
+def get_live_context(record: Record, attempts: Sequence[AsyncTaskAttempt]) -> dict[str, Any]:
+    """Return what the part of a task's page shows that moves while the task is open.
+
+    Args:
+        record: the task.
+        attempts: its failed attempts, newest first.
+    """
+    return {
+        "record": record,
+        "timeline": build_timeline(record, attempts),
+        "advice": get_advice(record, attempts),
+        "pruned_at": find_prune_time(record),
+    }

@@ -170,3 +170,14 @@ class TestLinks:
                 broken.append(link)
 
         assert broken == []
+
+
+class TestTaskPage:
+    @pytest.mark.parametrize("template", ["record_detail.html", "_task.html"])
+    def test_its_blocks_are_those_of_the_template(self, template):
+        rows = read_table(read("docs", "task-page.md"), f"| block | in `{template}` |")
+        source = read("powercrud_tracking", "templates", "powercrud_tracking", template)
+
+        blocks = re.findall(r"{% block (task_\w+) %}", source.partition("{% endcomment %}")[2])
+
+        assert [row[0].strip("`") for row in rows] == blocks

@@ -69,6 +69,24 @@ class TestReads:
 
         assert get_names(AsyncTaskRecord.objects.of_func("shop.tasks.sort")) == {"sorted"}
 
+    def test_the_latest_runs_come_as_values_by_our_names(self):
+        now = timezone.now()
+        for number in range(3):
+            make(f"run {number}", func="sort", created_at=now + timedelta(seconds=number))
+        make("another", func="count")
+
+        runs = AsyncTaskRecord.objects.all().get_latest_runs("sort", 2)
+
+        assert [run["task_name"] for run in runs] == ["run 2", "run 1"]
+        assert set(runs[0]) == {
+            "task_name",
+            "status",
+            "created_at",
+            "started_at",
+            "completed_at",
+            "failed_at",
+        }
+
     def test_tasks_of_one_user(self, user):
         make("mine", launched_by_id=str(user.pk))
         make("nobody's")
@@ -195,6 +213,9 @@ class TestTableWithoutColumns:
             (None, "first"),
             (None, "second"),
         ]
+
+    def test_the_runs_of_a_function_are_not_known(self, rows):
+        assert rows.get_latest_runs("sort", 2) == []
 
     def test_the_newest_come_first_by_their_keys(self, rows):
         assert rows.newest_first().get_task_names() == ["second", "first"]

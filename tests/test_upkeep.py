@@ -10,9 +10,11 @@ from django.utils import timezone
 from django_q.brokers import get_broker
 from django_q.models import Task
 
-from powercrud_tracking import evidence, upkeep
+from powercrud_tracking import evidence, records, upkeep
+from powercrud_tracking.config import get_config
 from powercrud_tracking.lifecycle import OPEN, Status
 from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
+from tests.project.models import NameOnlyRecord
 from tests.project.tasks import add
 
 pytestmark = pytest.mark.django_db
@@ -71,6 +73,10 @@ def build_result(task_name, **values):
         "attempt_count": 1,
     }
     return Task(name=task_name, **{**given, **values})
+
+
+def read_one(row):
+    return records.Record(row, records.get_record_map(get_config()))
 
 
 def get_status(task_name):
@@ -464,6 +470,51 @@ class TestPrune:
         many = count_queries(upkeep.prune)
 
         assert many == few
+
+
+class TestFindPruneTime:
+    @pytest.mark.parametrize(
+        ("status", "field"),
+        [("success", "completed_at"), ("failed", "failed_at"), ("lost", "failed_at")],
+    )
+    def test_pruning_removes_the_task_then_and_not_before(self, monkeypatch, status, field):
+        ended = timezone.now() - timedelta(days=3)
+        row = make_row("a", status, **{field: ended})
+        at = upkeep.find_prune_time(read_one(row))
+
+        monkeypatch.setattr(timezone, "now", lambda: at)
+        before = upkeep.prune()
+        monkeypatch.setattr(timezone, "now", lambda: at + timedelta(microseconds=1))
+        after = upkeep.prune()
+
+        assert (before, after) == (0, 1)
+
+    def test_without_an_end_the_last_sign_of_life_counts_in_both(self, monkeypatch):
+        row = make_row("a", "failed")
+        row.refresh_from_db()
+        at = upkeep.find_prune_time(read_one(row))
+
+        monkeypatch.setattr(timezone, "now", lambda: at + timedelta(microseconds=1))
+
+        assert upkeep.prune() == 1
+        assert at == row.updated_at + timedelta(days=180)
+
+    @pytest.mark.parametrize("status", sorted(OPEN))
+    def test_open_tasks_have_none(self, status):
+        assert upkeep.find_prune_time(read_one(make_row("a", status))) is None
+
+    @pytest.mark.parametrize("days", [None, {"success": None}, 10**9], ids=str)
+    def test_what_is_kept_for_ever_has_none(self, settings, days):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"RETENTION_DAYS": days}
+        row = make_row("a", "success", completed_at=timezone.now())
+
+        assert upkeep.find_prune_time(read_one(row)) is None
+
+    def test_a_table_without_status_is_never_pruned(self, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.NameOnlyRecord"}
+        row = NameOnlyRecord.objects.create(task_name="a")
+
+        assert upkeep.find_prune_time(read_one(row)) is None
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no row locks")
