@@ -45,3 +45,20 @@ html_static_path = ["_static"]
 html_css_files = ["docs.css"]
 html_show_copyright = False
 html_copy_source = False
+
+
+TAKEN_IN = {"contributing": "CONTRIBUTING.md", "changelog": "CHANGELOG.md"}
+"""Pages that stand in the root, where people and GitHub look for them."""
+
+
+def take_in(app, docname, source):
+    """Put the text of a page of the root in the place of the link to it."""
+    if docname in TAKEN_IN:
+        text = (ROOT / TAKEN_IN[docname]).read_text(encoding="utf-8").replace("](docs/", "](")
+        for name, path in TAKEN_IN.items():
+            text = text.replace(f"]({path})", f"]({name}.md)")
+        source[0] = text
+
+
+def setup(app):
+    app.connect("source-read", take_in)

@@ -58,7 +58,7 @@ def main() -> int:
         if arguments.check:
             with tempfile.TemporaryDirectory(prefix="bookshop-") as var_dir:
                 return check(Path(var_dir))
-        return serve(EXAMPLE_DIR / "var", arguments.port)
+        return serve(arguments.data.resolve(), arguments.port)
     except KeyboardInterrupt:
         return 0 if not arguments.check else 130
 
@@ -66,6 +66,13 @@ def main() -> int:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Run the bookshop until Ctrl-C.")
     parser.add_argument("--port", type=int, default=8000, help="default 8000, else a free one")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=EXAMPLE_DIR / "var",
+        metavar="DIRECTORY",
+        help="where its databases and logs are kept; default example/var",
+    )
     parser.add_argument("--check", action="store_true", help="try it all out, then stop")
     return parser.parse_args()
 
@@ -107,7 +114,7 @@ def check(var_dir: Path) -> int:
 
 def prepare(var_dir: Path) -> None:
     """Create the databases and fill them, unless that has been done before."""
-    var_dir.mkdir(exist_ok=True)
+    var_dir.mkdir(parents=True, exist_ok=True)
     os.environ["BOOKSHOP_VAR"] = str(var_dir)
     os.environ["DJANGO_SETTINGS_MODULE"] = "bookshop_site.settings"
     django.setup()
@@ -115,6 +122,7 @@ def prepare(var_dir: Path) -> None:
     call_command("createcachetable", database="cache", verbosity=0)
     with Path(os.devnull).open("w") as nowhere:
         call_command("seed_bookshop", stdout=nowhere)
+        call_command("seed_history", stdout=nowhere)
     connections.close_all()
 
 

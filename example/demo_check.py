@@ -115,6 +115,7 @@ def find_faults(address: str) -> list[str]:
         faults += [f"{job.name}: {fault}" for fault in check_record(job, records.get(name))]
         faults += [f"{job.name}: {fault}" for fault in check_pages(job, name, visitor, reader)]
     faults += check_access(visitor, reader, stranger)
+    faults += check_policies(visitor)
     return faults
 
 
@@ -258,6 +259,15 @@ def check_access(visitor: Visitor, reader: Visitor, stranger: Visitor) -> Iterat
     yield from check_answer(reader.get(tasks), "The list of tasks for a reader", 403)
     login = 'id="id_username"'
     yield from check_answer(stranger.get(tasks), "The list of tasks for a stranger", 200, login)
+
+
+def check_policies(visitor: Visitor) -> Iterator[str]:
+    """Our pages allow nothing inline; PowerCRUD's could not work like that."""
+    for name in ("powercrud_tracking:list", "powercrud_tracking:mine", "books-list"):
+        policy = visitor.get(reverse(name)).headers.get("Content-Security-Policy", "")
+        is_strict = "default-src 'none'" in policy and "unsafe" not in policy
+        if is_strict != name.startswith("powercrud_tracking:"):
+            yield f"{name} is sent with the policy {policy!r}"
 
 
 def check_answer(answer: Answer, name: str, status: int, *words: str) -> Iterator[str]:

@@ -3,17 +3,43 @@
 from typing import Any
 
 from django.contrib import admin
+from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.functional import cached_property
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 
-from powercrud_tracking.config import get_config
+from powercrud_tracking.access import get_visible_rows
+from powercrud_tracking.config import DashboardConfig, get_config
+from powercrud_tracking.counts import LIMIT
 from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
-from powercrud_tracking.records import get_record_map
-from powercrud_tracking.views import get_visible_rows
+from powercrud_tracking.records import Record, get_record_map
+from powercrud_tracking.templatetags.powercrud_tracking import duration
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):
-    """An admin that cannot lie: nothing is added, changed or deleted by hand."""
+class CappedPaginator(Paginator):  # type: ignore[type-arg]
+    """Pages of the newest rows: what lies behind is neither counted nor leafed through."""
+
+    @cached_property
+    def count(self) -> int:
+        rows: Any = self.object_list
+        return int(rows.order_by()[:LIMIT].count())
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """An admin that cannot lie: nothing is added, changed or deleted by hand.
+
+    It stays fast however many rows there are: no full count, no sorting without an index.
+    """
+
+    paginator = CappedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    search_fields = ("task_name__startswith",)
+    search_help_text = _("The task name, or how it begins")
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -24,38 +50,123 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    @admin.display(description=_("task page"))
+    def task_page(self, row: Any) -> str | SafeString:
+        """Link to the page of the task, where a project has mounted our pages."""
+        try:
+            url = reverse("powercrud_tracking:detail", args=[row.task_name])
+        except NoReverseMatch:
+            return self.get_empty_value_display()
+        return format_html('<a href="{}">{}</a>', url, _("Open"))
+
 
 @admin.register(AsyncTaskRecord)
 class AsyncTaskRecordAdmin(ReadOnlyAdmin):
     """The built-in table: the rows that ``VISIBLE`` lets this person see."""
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet:
-        rows = super().get_queryset(request)
+    list_display = (
+        "title",
+        "task_name",
+        "status",
+        "user_label",
+        "affected_objects",
+        "created_at",
+        "waited",
+        "ran",
+        "message",
+        "task_page",
+    )
+    list_display_links = ("title", "task_name")
+    list_filter = ("status",)
+    ordering = ("-created_at",)
+    sortable_by = ("created_at",)
+    fieldsets = (
+        (None, {"fields": ("task_page", "title", "status", "message", "progress_payload")}),
+        (_("Who and what"), {"fields": ("user_label", "launched_by_id", "affected_objects")}),
+        (
+            _("Times"),
+            {
+                "fields": (
+                    "created_at",
+                    "started_at",
+                    "completed_at",
+                    "failed_at",
+                    "updated_at",
+                    "waited",
+                    "ran",
+                )
+            },
+        ),
+        (_("Data"), {"fields": ("task_args", "task_kwargs", "result_payload", "extra")}),
+        (
+            _("Queue"),
+            {
+                "fields": (
+                    "task_name",
+                    "func",
+                    "attempts",
+                    "worker",
+                    "task_group",
+                    "queue_id",
+                    "cleaned_up",
+                )
+            },
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: Any = super().get_queryset(request)
+        match = request.resolver_match
+        if match and (match.url_name or "").endswith("_changelist"):
+            rows = rows.without_payloads()
+        return self._narrow(rows, request)
+
+    def _narrow(self, rows: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
         if get_config().visible is None or get_record_map(get_config()).model is not self.model:
             return rows
         return rows.filter(pk__in=get_visible_rows(request).values("pk"))
 
-    list_display = ("task_name", "func", "status", "user_label", "created_at", "message")
-    list_filter = ("status",)
-    search_fields = ("task_name",)
-    ordering = ("-created_at",)
-    # A full count of a large table costs more than the page.
-    show_full_result_count = False
+    def _get_record(self, row: AsyncTaskRecord) -> Record:
+        # The built-in table has the built-in names, whatever table the settings name.
+        return Record(row, get_record_map(DashboardConfig()))
+
+    @admin.display(description=_("function"))
+    def title(self, row: AsyncTaskRecord) -> str:
+        return self._get_record(row).title
+
+    @admin.display(description=_("waited"))
+    def waited(self, row: AsyncTaskRecord) -> str:
+        return duration(self._get_record(row).waited)
+
+    @admin.display(description=_("ran"))
+    def ran(self, row: AsyncTaskRecord) -> str:
+        return duration(self._get_record(row).ran)
 
 
 @admin.register(AsyncTaskAttempt)
 class AsyncTaskAttemptAdmin(ReadOnlyAdmin):
     """Failed attempts, of the tasks that this person may see."""
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet:
+    list_display = ("task_name", "number", "outcome", "ended_at", "worker", "message", "task_page")
+    list_filter = ("outcome",)
+    fields = (
+        "task_page",
+        "task_name",
+        "number",
+        "outcome",
+        "started_at",
+        "ended_at",
+        "worker",
+        "exception_class",
+        "message",
+        "traceback",
+    )
+    ordering = ("-pk",)
+    sortable_by = ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         attempts = super().get_queryset(request)
         if get_config().visible is None:
             return attempts
         visible = get_visible_rows(request)
         return attempts.filter(task_name__in=visible.values(visible.names["task_name"]))
-
-    list_display = ("task_name", "number", "outcome", "ended_at", "worker", "message")
-    list_filter = ("outcome",)
-    search_fields = ("task_name",)
-    ordering = ("-ended_at",)
-    show_full_result_count = False

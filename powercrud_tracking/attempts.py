@@ -1,6 +1,7 @@
 """What remains of an attempt that failed, when the next one has taken over the record."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import models, router, transaction
@@ -14,40 +15,54 @@ from powercrud_tracking.records import Record
 from powercrud_tracking.savepoints import savepoint
 
 
+@dataclass(frozen=True)
+class Ended:
+    """Which attempt has ended, why and when."""
+
+    task_name: str
+    failure: Failure
+    at: datetime
+
+
 def record_attempts(
-    records: Iterable[Record], failure: Failure, *, outcome: Status, ended_at: datetime, limit: int
+    records: Iterable[Record], ended: Mapping[str, Ended], *, outcome: Status, limit: int
 ) -> None:
     """Keep the last attempt of each of these tasks; what is kept already stays.
 
     Args:
         records: the tasks as they are after the event. One that never started has no attempt.
-        failure: why they ended.
+        ended: task name to why and when it ended.
         outcome: ``failed`` or ``lost``; a record that has another status by now is left out.
-        ended_at: when.
         limit: most characters of the traceback; its end is what counts.
     """
-    ended = [record for record in records if record.status in {outcome, None}]
-    numbers = _get_numbers(ended)
+    records = [record for record in records if record.status in {outcome, None}]
+    numbers = _get_numbers(records)
     using = router.db_for_write(AsyncTaskAttempt)
-    trace = clean(failure.traceback)
     rows = [
         AsyncTaskAttempt(
             task_name=record.task_name,
             number=numbers[record.task_name],
             started_at=record.started_at,
-            ended_at=ended_at,
+            ended_at=ended[record.task_name].at,
             worker=record.worker or "",
             outcome=outcome,
-            exception_class=cut(clean(failure.exception_class), 255),
-            message=failure.reason,
-            traceback=trace if len(trace) <= limit else f"…{trace[1 - limit :]}",
+            **_describe(ended[record.task_name].failure, limit),
         )
-        for record in ended
+        for record in records
         if numbers[record.task_name]
     ]
     if rows:
         with transaction.atomic(using=using):
             AsyncTaskAttempt.objects.using(using).bulk_create(rows, ignore_conflicts=True)
+
+
+def _describe(failure: Failure, limit: int) -> dict[str, str]:
+    trace = clean(failure.traceback)
+    return {
+        "exception_class": cut(clean(failure.exception_class), 255),
+        "message": failure.reason,
+        "traceback": trace if len(trace) <= limit else f"…{trace[1 - limit :]}",
+    }
 
 
 def _get_numbers(records: list[Record]) -> dict[str, int]:
@@ -57,8 +72,8 @@ def _get_numbers(records: list[Record]) -> dict[str, int]:
     if uncounted:
         kept = get_attempts(uncounted).values_list("task_name").annotate(last=Max("number"))
         with savepoint(kept.db):
-            kept = dict(kept)
-        numbers |= {task_name: kept.get(task_name, 0) + 1 for task_name in uncounted}
+            last: dict[str, int] = dict(kept)
+        numbers |= {task_name: last.get(task_name, 0) + 1 for task_name in uncounted}
     return numbers
 
 

@@ -10,7 +10,7 @@ from django.core.signals import setting_changed
 SETTING = "POWERCRUD_ASYNC_DASHBOARD"
 
 
-class PowercrudConf(AppConf):
+class PowercrudConf(AppConf):  # type: ignore[misc]
     """Declares the setting, so that it always exists."""
 
     ASYNC_DASHBOARD: dict[str, Any] = {}

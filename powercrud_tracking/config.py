@@ -54,7 +54,7 @@ FINGERPRINT = "fingerprint"
 """The reserved key that marks a configuration as one that travelled with a task."""
 
 
-def _default_lost_after() -> int:
+def _default_lost_after() -> float:
     # django-q2 delivers a task again after `retry` seconds (60 unless set); twice that
     # without a sign of life, and no healthy delivery explains the silence.
     retry = conf.get_queue_settings().get("retry", 60)
@@ -187,7 +187,9 @@ def _describe(value: Any) -> Any:
     if isinstance(value, set | frozenset):
         return sorted(map(str, value))
     named = value if hasattr(value, "__qualname__") else type(value)
-    return f"{named.__module__}.{named.__qualname__}"
+    # A method that is written in C, such as str.upper, belongs to no module.
+    module = getattr(named, "__module__", None)
+    return f"{module}.{named.__qualname__}" if module else named.__qualname__
 
 
 def get_field_name(key: str) -> str | None:

@@ -3,6 +3,7 @@
 import re
 import traceback
 from dataclasses import dataclass
+from typing import Any
 
 from powercrud_tracking import payloads, redaction
 
@@ -43,7 +44,7 @@ class Failure:
     traceback: str = ""
 
 
-def parse_failure(result: object) -> Failure:
+def parse_failure(result: Any) -> Failure:
     """Return what the result of a failed task says; this never raises.
 
     django-q2's worker makes the result of an exception as ``f"{e} : {traceback.format_exc()}"``.

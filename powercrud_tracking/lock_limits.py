@@ -18,6 +18,8 @@ MOST_SECONDS = 2.0
 """How long all writes in one receiver or hook together may wait."""
 
 _deadline: ContextVar[float | None] = ContextVar("powercrud_tracking_deadline", default=None)
+_held: ContextVar[str | None] = ContextVar("powercrud_tracking_held_limit", default=None)
+"""The alias of the database that has been told a limit for all that is written inside."""
 
 
 @contextmanager
@@ -39,7 +41,8 @@ def apply_limit(connection: BaseDatabaseWrapper) -> Iterator[None]:
     """
     deadline = _deadline.get()
     dialect = _DIALECTS.get(connection.vendor)
-    if deadline is None or dialect is None or is_in_transaction(connection):
+    is_told = _held.get() == connection.alias
+    if deadline is None or dialect is None or is_told or is_in_transaction(connection):
         yield
         return
     exchange, restore = dialect
@@ -51,6 +54,17 @@ def apply_limit(connection: BaseDatabaseWrapper) -> Iterator[None]:
     finally:
         with connection.cursor() as cursor:
             restore(cursor, before)
+
+
+@contextmanager
+def hold_limit(connection: BaseDatabaseWrapper, seconds: float) -> Iterator[None]:
+    """Tell the database once that each write inside may wait so long: for many of them."""
+    with limit_waiting(seconds), apply_limit(connection):
+        token = _held.set(connection.alias)
+        try:
+            yield
+        finally:
+            _held.reset(token)
 
 
 def _exchange_postgresql(cursor: Any, left: float) -> Any:

@@ -1,8 +1,7 @@
 """PowerCRUD's manager, keeping one true row for each task."""
 
 import logging
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -23,6 +22,8 @@ from powercrud_tracking import (
     records,
     travel,
 )
+from powercrud_tracking.attempts import Ended
+from powercrud_tracking.batches import keep_attempt
 from powercrud_tracking.config import get_config, load
 from powercrud_tracking.endings import take_ended
 from powercrud_tracking.launches import QUEUE_OPTIONS, Launch, find_launching_manager
@@ -44,7 +45,7 @@ __all__ = [
 ]
 
 
-class ModelTrackingAsyncManager(AsyncManager):
+class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
     """Queues like PowerCRUD's ``AsyncManager`` and records every event in one row a task.
 
     Args:
@@ -187,20 +188,19 @@ class ModelTrackingAsyncManager(AsyncManager):
         if written and ending is not None and event in {Event.COMPLETE, Event.FAIL}:
             ending.recorded = True
         if written and event is Event.FAIL:
-            self._record_attempt(task_name, payload, values)
+            ended = Ended(task_name, get_failure(payload), values["failed_at"])
+            keep_attempt(ended, self._record_failed_attempts, key=self.config)
 
-    def _record_attempt(
-        self, task_name: str, payload: Mapping[str, Any], values: Mapping[str, Any]
-    ) -> None:
-        record = self._find_record(task_name)
-        if record is not None:
-            attempts.record_attempts(
-                [record],
-                get_failure(payload),
-                outcome=Status.FAILED,
-                ended_at=values["failed_at"],
-                limit=self.config.payload_limit,
-            )
+    def _record_failed_attempts(self, ended: Iterable[Ended]) -> None:
+        self._record_attempts(ended, Status.FAILED)
+
+    def _record_attempts(self, ended: Iterable[Ended], outcome: Status) -> None:
+        using = router.db_for_write(self._recorder.model)
+        ended = {attempt.task_name: attempt for attempt in ended}
+        rows = records.get_rows(self.config, using=using).named_tasks(ended)
+        with savepoint(using):
+            found = records.read(rows, self.config)
+        attempts.record_attempts(found, ended, outcome=outcome, limit=self.config.payload_limit)
 
     def record_lost(self, messages: Mapping[str, str], *, silent_since: datetime) -> list[str]:
         """Record that tasks are lost, and release what PowerCRUD holds for them.
@@ -215,19 +215,8 @@ class ModelTrackingAsyncManager(AsyncManager):
         at = self._current_timestamp()
         fitted = {name: self._values.fit("message", text) for name, text in messages.items()}
         lost = self._recorder.record_lost(fitted, at=at, silent_since=silent_since)
-        using = router.db_for_write(self._recorder.model)
-        rows = records.get_rows(self.config, using=using).named_tasks(lost)
-        alike = defaultdict(list)
-        for record in records.read(rows, self.config):
-            alike[messages[record.task_name]].append(record)
-        for message, group in alike.items():
-            attempts.record_attempts(
-                group,
-                failures.Failure(reason=message),
-                outcome=Status.LOST,
-                ended_at=at,
-                limit=self.config.payload_limit,
-            )
+        ended = (Ended(name, failures.Failure(reason=messages[name]), at) for name in lost)
+        self._record_attempts(ended, Status.LOST)
         for task_name in lost:
             self.remove_active_task(task_name)
         return lost
@@ -405,7 +394,8 @@ class ModelTrackingAsyncManager(AsyncManager):
     def _enqueue(self, launch: Launch, func: Any, *args: Any, **kwargs: Any) -> str:
         launch.passed_on = True
         try:
-            return super().launch_async_task(func, *args, **kwargs)
+            queued: str = super().launch_async_task(func, *args, **kwargs)
+            return queued
         except (Exception, TimeoutException) as exc:
             message, result = launch.describe_failure(exc)
             self._emit_lifecycle(

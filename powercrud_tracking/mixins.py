@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 
-from powercrud_tracking import factory, travel
+from powercrud_tracking import factory, follow, travel
 from powercrud_tracking.problems import Problem, Source
 from powercrud_tracking.validation import (
     VIEW_KEYS,
@@ -77,3 +79,20 @@ class AsyncDashboardMixin:
         source = self.get_async_dashboard_source()
         config = require_valid(self.async_dashboard, base=base, source=source)
         return travel.pack(config, base)
+
+    def async_queue_success(
+        self, request: HttpRequest, task_name: str, selected_ids: list[int]
+    ) -> HttpResponse:
+        """Show PowerCRUD's modal with a link to the task's page, if this person may open it."""
+        config = self.get_async_manager().config
+        self._page = follow.find_page_of_queued(task_name, config, request)
+        return super().async_queue_success(request, task_name, selected_ids)
+
+    def get_modal_context(self) -> dict[str, Any]:
+        """Return PowerCRUD's context, with the link where the modal of a queued task has room."""
+        context = super().get_modal_context()
+        if url := getattr(self, "_page", ""):
+            # The poll's link is made anew every second, and loses the focus each time.
+            context["message"] = follow.build_link(url)
+            context["progress_url"] = f"{reverse('powercrud:async_progress')}?{follow.LINKED}=1"
+        return context

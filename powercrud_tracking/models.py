@@ -12,8 +12,25 @@ from django.utils.translation import gettext_lazy as _
 from powercrud_tracking.config import DEFAULT_FIELDS
 from powercrud_tracking.lifecycle import FINISHED, OPEN, Status
 
+END_TIMES = ("completed_at", "failed_at", "updated_at", "created_at")
+"""Logical names of what tells when a task ended, the best first."""
 
-class AsyncTaskRecordQuerySet(models.QuerySet):
+_RUN = ("task_name", "status", "created_at", "started_at", "completed_at", "failed_at")
+
+
+class _Part(models.Subquery):
+    template = "SELECT * FROM (%(subquery)s) part"
+    # Where no row can be found, the whole is not asked.
+    empty_result_set_value = NotImplemented
+
+
+class _AnyOf(models.Func):
+    # MariaDB allows no LIMIT in a subquery of IN, but two levels below it.
+    template = "(SELECT * FROM (%(expressions)s) parts)"
+    arg_joiner = " UNION ALL "
+
+
+class AsyncTaskRecordQuerySet(models.QuerySet[Any]):
     """Reads that have names and chain like a sentence.
 
     They speak in logical names: ``records.get_rows()`` binds the same vocabulary to a
@@ -23,7 +40,7 @@ class AsyncTaskRecordQuerySet(models.QuerySet):
     names: Mapping[str, str] = DEFAULT_FIELDS
 
     def _clone(self) -> Self:
-        clone = super()._clone()
+        clone: Self = super()._clone()  # type: ignore[misc]
         clone.names = self.names
         return clone
 
@@ -69,12 +86,35 @@ class AsyncTaskRecordQuerySet(models.QuerySet):
         """Return the runs of one function."""
         return self._where("func", func)
 
+    def labelled(self, user: str) -> Self:
+        """Return the tasks of whom the table knows no more than this label."""
+        return self._where("user", user)
+
+    def launched_by_key(self, key: str) -> Self:
+        """Return the tasks that the user with this primary key queued."""
+        return self._where("launched_by_id", key)
+
+    def get_latest_runs(self, func: str, most: int) -> list[dict[str, Any]]:
+        """Return when the newest runs of a function began and ended, by logical names.
+
+        None, if the table does not keep the function.
+
+        Args:
+            func: its dotted path.
+            most: how many at the most.
+        """
+        if "func" not in self.names:
+            return []
+        kept = [logical for logical in _RUN if logical in self.names]
+        rows = self.of_func(func).newest_first().values_list(*(self.names[each] for each in kept))
+        return [dict(zip(kept, row, strict=True)) for row in rows[:most]]
+
     def launched_by(self, user: Any) -> Self:
         """Return the tasks that this user queued; none for somebody without a key."""
         key = getattr(user, "pk", None)
         if key is None or "launched_by_id" not in self.names:
             return self.none()
-        return self._where("launched_by_id", str(key))
+        return self.launched_by_key(str(key))
 
     def silent_since(self, cutoff: datetime) -> Self:
         """Return the tasks that have given no sign of life since then.
@@ -86,17 +126,73 @@ class AsyncTaskRecordQuerySet(models.QuerySet):
                 return self._where(logical, cutoff, "lt")
         return self.none()
 
+    def queued_since(self, at: Any) -> Self:
+        """Return the tasks that were queued then or later."""
+        return self._where("created_at", at, "gte")
+
+    def queued_before(self, at: Any) -> Self:
+        """Return the tasks that were queued before then."""
+        return self._where("created_at", at, "lt")
+
+    def on_objects(self, text: str) -> Self:
+        """Return the tasks whose objects have this in their label, whatever its case."""
+        return self._where("objects", text, "icontains")
+
+    def mentioning(self, word: str) -> Self:
+        """Return the tasks with this in their name, message or objects, whatever its case."""
+        names = [self.names[n] for n in ("task_name", "message", "objects") if n in self.names]
+        anywhere = models.Q()
+        for name in names:
+            anywhere |= models.Q(**{f"{name}__icontains": word})
+        return self.filter(anywhere)
+
+    def find_time_of_newest(self, number: int) -> datetime | None:
+        """Return when the last of this many newest tasks was queued, in one query.
+
+        ``None``, if there is no task, or the table keeps no such time.
+        """
+        created = self.names.get("created_at")
+        if created is None:
+            return None
+        newest = self.order_by(f"-{created}").values(created)[:number]
+        at: datetime | None = newest.aggregate(at=models.Min(created))["at"]
+        return at
+
+    def latest(self, size: int) -> Self:
+        """Return the newest rows by the time of queueing alone, which an index has in order."""
+        return self.order_by(f"-{self.names['created_at']}")[:size]
+
+    def latest_of_each(self, statuses: Iterable[Status | str], size: int) -> Self:
+        """Return the newest rows of each of these statuses, in no order.
+
+        Asked for together, a database would sort all of them before it takes the newest.
+
+        Args:
+            statuses: of which rows are wanted.
+            size: how many of each at the most.
+        """
+        parts = [
+            _Part(self.with_status([each]).latest(size).values("pk")) for each in sorted(statuses)
+        ]
+        rows = AsyncTaskRecordQuerySet(self.model, using=self.db).named(self.names)
+        return rows.filter(pk__in=_AnyOf(*parts))
+
+    def get_values(self, *logical: str) -> list[tuple[Any, ...]]:
+        """Return these columns of the rows, by logical names; ``None`` for what is not kept."""
+        kept = [name for name in logical if name in self.names]
+        places = [kept.index(name) if name in kept else None for name in logical]
+        return [
+            tuple(None if place is None else row[place] for place in places)
+            for row in self.values_list(*(self.names[name] for name in kept))
+        ]
+
     def failed_at(self, at: datetime) -> Self:
         """Return the tasks that failed or were lost at exactly this time."""
         return self._where("failed_at", at)
 
     def ended_before(self, cutoff: datetime) -> Self:
         """Return the tasks that ended before then, by the best time that the table keeps."""
-        times = [
-            self.names[logical]
-            for logical in ("completed_at", "failed_at", "updated_at", "created_at")
-            if logical in self.names
-        ]
+        times = [self.names[logical] for logical in END_TIMES if logical in self.names]
         if not times:
             return self.none()
         ended = Coalesce(*times) if len(times) > 1 else models.F(times[0])
@@ -106,6 +202,15 @@ class AsyncTaskRecordQuerySet(models.QuerySet):
         """Return the rows in the order in which people read them."""
         created = self.names.get("created_at")
         return self.order_by(*([f"-{created}"] if created else []), "-pk")
+
+    def with_keys(self, keys: Iterable[Any]) -> Self:
+        """Return the rows with these primary keys."""
+        return self.filter(pk__in=list(keys))
+
+    def without_payloads(self) -> Self:
+        """Return the rows without what may be long and no list shows."""
+        heavy = ("args", "kwargs", "result", "extra")
+        return self.defer(*(self.names[logical] for logical in heavy if logical in self.names))
 
     def oldest_first(self) -> Self:
         """Return the rows in the other order."""

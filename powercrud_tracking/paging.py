@@ -24,11 +24,13 @@ class Page:
         records: the tasks.
         older: the position behind which the next page begins, empty if there is none.
         newer: the position before which the one in front ends, empty if there is none.
+        top: the position of its first task, empty if it has none.
     """
 
     records: list[Record]
     older: str = ""
     newer: str = ""
+    top: str = ""
 
 
 def get_page(rows: AsyncTaskRecordQuerySet, *, older: str = "", newer: str = "") -> Page:
@@ -57,7 +59,20 @@ def _build_page(found: list[Record], *, has_older: bool, has_newer: bool) -> Pag
         records=found,
         older=_describe(found[-1]) if has_older else "",
         newer=_describe(found[0]) if has_newer else "",
+        top=_describe(found[0]) if found else "",
     )
+
+
+def count_newer(rows: AsyncTaskRecordQuerySet, top: str) -> int:
+    """Return how many rows have come since a page was shown, at most ``SIZE``.
+
+    Args:
+        rows: of which the page shows some.
+        top: the position of the first task on it, empty if there was none.
+    """
+    position = _find_position(rows, top)
+    newer = rows.newer_than(*position) if position else rows
+    return len(newer.newest_first().values_list("pk")[:SIZE])
 
 
 def _describe(record: Record) -> str:

@@ -115,7 +115,7 @@ def to_line(text: str) -> str:
     return clean(" ".join(_CONTROL.sub(" ", text).split()))
 
 
-def sort_set(values: Any) -> Sequence[Any]:
+def sort_set(values: Any) -> Any:
     """Return the members of a set, in an order that does not change between processes.
 
     A very large set, and one whose members cannot be compared, comes in its own order.
@@ -164,7 +164,8 @@ class _Writer:
         self.path.add(id(value))
         try:
             put, read = _SHAPES.get(kind) or _find_shape(kind)
-            return put(self, read(value), room, depth)
+            found: tuple[Any, int] = put(self, read(value), room, depth)
+            return found
         except _TooLongError:
             raise
         except Exception:  # noqa: BLE001 - the methods of a stranger may raise anything
@@ -319,7 +320,7 @@ def _more(number: int) -> str:
     return f"{ELLIPSIS} [{number:,} more]"
 
 
-def _name(kind: type) -> str:
+def _name(kind: Any) -> str:
     try:
         name, module = kind.__qualname__, kind.__module__
         return str(name if module == "builtins" else f"{module}.{name}")
@@ -378,7 +379,7 @@ def _read_code(value: Any) -> str:
     return f"<{type(value).__name__} {f'{module}.' if module else ''}{name}>"
 
 
-def _read_partial(value: functools.partial) -> str:
+def _read_partial(value: functools.partial[Any]) -> str:
     return f"<partial {_name(value.func)}>"
 
 
@@ -391,7 +392,7 @@ def _read_kind(value: object) -> str:
     return f"<{_name(type(value))}>"
 
 
-def _read_lazy(value: LazyObject) -> object:
+def _read_lazy(value: Any) -> object:
     # request.user, say: what has been loaded is shown, but nothing is loaded for it.
     return _read_kind(value) if value._wrapped is empty else value._wrapped
 
@@ -409,11 +410,12 @@ _CODE = (
     types.CoroutineType,
     types.AsyncGeneratorType,
 )
-_DICT_VIEWS = tuple(type(view) for view in ({}.keys(), {}.values(), {}.items()))
+_EMPTY: dict[Any, Any] = {}
+_DICT_VIEWS = (type(_EMPTY.keys()), type(_EMPTY.values()), type(_EMPTY.items()))
 
 # The kinds that are told apart: how each is put, and what is read of it. The nearest class in
 # the method resolution order decides, so that a StrEnum is a string and a QueryDict no dict.
-_SHAPES: dict[type, tuple[Callable[..., Any], Callable[[Any], Any]]] = {
+_SHAPES: dict[Any, tuple[Callable[..., Any], Callable[[Any], Any]]] = {
     str: (_Writer.put_shown, str.__str__),
     int: (_Writer.put_other, _read_int),
     float: (_Writer.put_other, _read_float),
@@ -463,7 +465,8 @@ def _find_shape(kind: type) -> tuple[Callable[..., Any], Callable[[Any], Any]]:
     if hasattr(kind, "__pydantic_fields__"):
         return _Writer.put_dict, _read_fields(kind.__pydantic_fields__)
     # An iterator must not be consumed. What renders as HTML, a form, may query to do so.
-    silent = kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__
+    methods: tuple[Any, Any] = kind.__str__, kind.__repr__
+    silent = methods == (object.__str__, object.__repr__)
     if silent or hasattr(kind, "__next__") or hasattr(kind, "__html__"):
         return _Writer.put_shown, _read_kind
     return _Writer.put_shown, str

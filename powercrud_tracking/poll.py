@@ -1,22 +1,26 @@
 """The poll of PowerCRUD's modal, in place of PowerCRUD's own: it tells the truth."""
 
+import json
 from collections.abc import Callable
 
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.utils.html import escape
+from django.utils.html import escape, format_html
 from django_q.models import Task
 from powercrud.async_manager import AsyncManager
 
-from powercrud_tracking import missing_table, records
-from powercrud_tracking.config import get_config
+from powercrud_tracking import follow, missing_table, records
+from powercrud_tracking.access import may_view_records
 from powercrud_tracking.failures import BULK_WORKERS, is_failed_result
 from powercrud_tracking.lifecycle import OPEN, Status
 from powercrud_tracking.records import Record
-from powercrud_tracking.views import get_visible_rows, may_view_records
 
 STOP_POLLING = 286
 """The status by which htmx stops to ask again."""
+
+_INERT = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&"}
+"""JSON that means the same and holds no markup: htmx puts the raw answer into the page before
+the modal's script reads it."""
 
 
 def build_poll(manager_class: type[AsyncManager]) -> Callable[[HttpRequest], HttpResponse]:
@@ -36,7 +40,9 @@ def build_poll(manager_class: type[AsyncManager]) -> Callable[[HttpRequest], Htt
             status, text = _ask_elsewhere(manager, task_name)
         else:
             status, text = record.status, _get_text(manager, record, request)
-        return _answer(task_name, status, text)
+        is_linked = follow.LINKED in request.GET
+        url = "" if is_linked else follow.find_page(record, manager.config, request)
+        return _answer(task_name, status, text, url)
 
     return poll
 
@@ -62,14 +68,8 @@ def _get_text(manager: AsyncManager, record: Record, request: HttpRequest) -> st
 
 
 def _may_read(record: Record, request: HttpRequest) -> bool:
-    if record.launched_by_id and record.launched_by_id == str(request.user.pk):
-        return True
-    if not may_view_records(request.user):
-        return False
-    # VISIBLE speaks of the setting's table, which this row may not be in.
-    return (
-        get_config().visible is None
-        or get_visible_rows(request).named_task(record.task_name).exists()
+    return follow.is_own(record, request.user) or (
+        may_view_records(request.user) and follow.is_in_sight(record, request)
     )
 
 
@@ -88,19 +88,23 @@ def _ask_elsewhere(manager: AsyncManager, task_name: str) -> tuple[Status | None
     return (Status.SUCCESS if task.success and not failed else Status.FAILED), ""
 
 
-def _answer(task_name: str, status: Status | None, text: str) -> JsonResponse:
+def _answer(task_name: str, status: Status | None, text: str, url: str) -> HttpResponse:
     # PowerCRUD's modal knows success, failed, pending and in_progress only, and writes
     # `progress` into the page as HTML.
-    known = status is not None and status is not Status.LOST
-    shown = status if known else Status.FAILED
-    if not known:
+    if status is None or status is Status.LOST:
         text = f"{status or 'unknown'}: {text}".removesuffix(": ")
-    return JsonResponse(
-        {
-            "task_name": task_name,
-            "status": str(shown),
-            "progress": escape(text) or None,
-            "message": str(Status(shown).label),
-        },
-        status=200 if shown in OPEN else STOP_POLLING,
+        status = Status.FAILED
+    progress = escape(text)
+    if url:
+        progress = format_html("{}<br>{}", text or status.label, follow.build_link(url))
+    answer = {
+        "task_name": task_name,
+        "status": str(status),
+        "progress": progress or None,
+        "message": str(status.label),
+    }
+    return HttpResponse(
+        json.dumps(answer).translate(_INERT),
+        content_type="application/json",
+        status=200 if status in OPEN else STOP_POLLING,
     )

@@ -30,10 +30,10 @@ class RunningTask:
     manager: Any
     start: Callable[[], None] = lambda: None
     started: bool = False
-    _held: Callable[[], None] | None = None
+    _held: Callable[[], object] | None = None
     _written_at: float | None = None
 
-    def write_or_hold(self, write: Callable[[], None], *, using: str, interval: float) -> None:
+    def write_or_hold(self, write: Callable[[], object], *, using: str, interval: float) -> None:
         """Write progress now, or hold it back until it may be written.
 
         It is held back while a transaction is open, where a row would be invisible to others,

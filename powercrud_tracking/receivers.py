@@ -87,7 +87,8 @@ def find_manager(task: Mapping[str, Any]) -> ModelTrackingAsyncManager | None:
     if PACKAGE_KEY not in task:
         return None
     # PowerCRUD has logged why. The task is ours all the same.
-    return factory.get_manager()
+    configured: ModelTrackingAsyncManager = factory.get_manager()
+    return configured
 
 
 @_never_raising

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from django.db import IntegrityError, connections, router, transaction
@@ -11,6 +11,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from powercrud_tracking import conf
+from powercrud_tracking.batches import HeldWrite, find_batch
 from powercrud_tracking.config import DashboardConfig
 from powercrud_tracking.lifecycle import OPEN, TABLE, Event, Status, get_status_after
 from powercrud_tracking.lock_limits import apply_limit
@@ -59,7 +60,7 @@ class Recorder:
             refuse_open: leave an old row alone if it is open.
 
         Returns:
-            Whether a row was written.
+            Whether a row was written, or will be at the end of a batch.
 
         Raises:
             ValueError: the name is longer than its field.
@@ -73,6 +74,28 @@ class Recorder:
         values = {name: value for name, value in values.items() if name in self.fields}
         using = router.db_for_write(self.model)
         connection = connections[using]
+        tell = partial(self._tell, event, task_name, values, connection)
+
+        batch = None if is_launch else find_batch()
+        if batch is not None:
+            sql, parameters = self._compiler.build_update(
+                connection, event, task_name, values, brought
+            )
+            alone = partial(
+                self.record, event, task_name, values, brought=brought, defaults=defaults
+            )
+            batch.hold(
+                HeldWrite(
+                    event=event,
+                    task_name=task_name,
+                    using=using,
+                    sql=sql,
+                    parameters=parameters,
+                    write_alone=alone,
+                    tell=tell,
+                )
+            )
+            return True
 
         if is_launch:
             written = self._insert(event, task_name, values, connection, brought, defaults)
@@ -88,12 +111,8 @@ class Recorder:
                     event, task_name, values, connection, brought, defaults
                 ) or self._update(event, task_name, values, connection, brought)
 
-        # With a transaction by hand Django knows no commit, and so nobody can be told.
-        knows_commit = connection.in_atomic_block or connection.get_autocommit()
-        if written and knows_commit and task_recorded.has_listeners(self.model):
-            transaction.on_commit(
-                lambda: self._announce(event, task_name, values, using), using=using, robust=True
-            )
+        if written:
+            tell()
         return written
 
     # --- updating ----------------------------------------------------------------------
@@ -182,6 +201,22 @@ class Recorder:
 
     # --- telling -----------------------------------------------------------------------
 
+    def _tell(
+        self,
+        event: Event,
+        task_name: str,
+        values: Mapping[str, Any],
+        connection: BaseDatabaseWrapper,
+    ) -> None:
+        """Announce an event once it is committed."""
+        # With a transaction by hand Django knows no commit, and so nobody can be told.
+        knows_commit = connection.in_atomic_block or connection.get_autocommit()
+        if knows_commit and task_recorded.has_listeners(self.model):
+            using = connection.alias
+            transaction.on_commit(
+                lambda: self._announce(event, task_name, values, using), using=using, robust=True
+            )
+
     def _announce(
         self, event: Event, task_name: str, values: Mapping[str, Any], using: str
     ) -> None:
@@ -227,4 +262,4 @@ def _execute(connection: BaseDatabaseWrapper, sql: str, parameters: list[Any]) -
 def _run(connection: BaseDatabaseWrapper, sql: str, parameters: list[Any]) -> bool:
     with apply_limit(connection), connection.cursor() as cursor:
         cursor.execute(sql, parameters)
-        return cursor.rowcount > 0
+        return bool(cursor.rowcount > 0)

@@ -15,7 +15,7 @@ from powercrud_tracking.config import DEFAULT_FIELDS, DashboardConfig, get_confi
 from powercrud_tracking.lifecycle import OPEN, Status
 from powercrud_tracking.measures import Measure, find_measure
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
-from powercrud_tracking.references import find_mapped_field
+from powercrud_tracking.references import Field, find_mapped_field
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class RecordMap:
     """
 
     model: type[models.Model]
-    fields: Mapping[str, models.Field]
+    fields: Mapping[str, Field]
 
     @property
     def names(self) -> dict[str, str]:
@@ -66,6 +66,12 @@ def get_rows(
     return AsyncTaskRecordQuerySet(record_map.model, using=using).named(record_map.names)
 
 
+def get_title(func: str) -> str:
+    """Return the dotted path of a function in words: "Bulk update task"."""
+    words = func.rpartition(".")[2].strip("_").replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
 class Record:
     """A row as pages, admin and poll see it: by logical names, ``None`` for what is not kept."""
 
@@ -95,8 +101,7 @@ class Record:
     @property
     def title(self) -> str:
         """What runs, in words: "Bulk update task"; the task's name if the function is not kept."""
-        words = (self.func or "").rpartition(".")[2].strip("_").replace("_", " ")
-        return words[:1].upper() + words[1:] or self.task_name
+        return get_title(self.func or "") or self.task_name
 
     @property
     def ended_at(self) -> datetime | None:
@@ -108,7 +113,8 @@ class Record:
         """How long it was queued before its last attempt began, or has been until now."""
         if self.created_at is None or (self.started_at is None and not self.is_open):
             return None
-        return max((self.started_at or timezone.now()) - self.created_at, timedelta())
+        waited: timedelta = (self.started_at or timezone.now()) - self.created_at
+        return max(waited, timedelta())
 
     @property
     def ran(self) -> timedelta | None:
@@ -116,7 +122,8 @@ class Record:
         until = timezone.now() if self.is_open else self.ended_at
         if self.started_at is None or until is None:
             return None
-        return max(until - self.started_at, timedelta())
+        ran: timedelta = until - self.started_at
+        return max(ran, timedelta())
 
     @property
     def progress_text(self) -> str:

@@ -1,6 +1,7 @@
 """What a configuration refers to: models, fields, functions and classes that must be there."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
@@ -110,7 +111,7 @@ def _get_missing_field_problem(
 
 def _can_be_given(model: type[models.Model], name: str) -> bool:
     """Whether a new instance of the model takes a value of that name."""
-    return find_field(model, name) is not None or name in model._meta._property_names
+    return find_field(model, name) is not None or name in model._meta._property_names  # type: ignore[attr-defined]
 
 
 def _find_name_problems(
@@ -136,30 +137,36 @@ def _find_name_problems(
         )
 
 
-def find_field(model: type[models.Model], name: str) -> models.Field | None:
+type Field = models.Field[Any, Any]
+"""A field of a record model, whatever it holds."""
+
+
+def find_field(model: type[models.Model], name: str) -> Field | None:
     """Return the model's own column of that name, or ``None``."""
     try:
         field = model._meta.get_field(name)
     except FieldDoesNotExist:
         return None
-    return field if getattr(field, "concrete", False) and not field.many_to_many else None
+    if not isinstance(field, models.Field) or not field.concrete or field.many_to_many:
+        return None
+    return field
 
 
 def find_mapped_field(
     config: DashboardConfig, model: type[models.Model], logical: str
-) -> models.Field | None:
+) -> Field | None:
     """Return the field in which a logical name is stored, or ``None`` if it is not."""
     name = config.field_map.get(logical, DEFAULT_FIELDS[logical])
     return None if name is None else find_field(model, name)
 
 
-def _is_unique(field: models.Field) -> bool:
+def _is_unique(field: Field) -> bool:
     # A constraint of the model says the same as the field's own word.
     constraints = field.model._meta.total_unique_constraints
     return field.unique or any(each.fields == (field.name,) for each in constraints)
 
 
-def _holds_text(field: models.Field, length: int) -> bool:
+def _holds_text(field: Field, length: int) -> bool:
     if not isinstance(field, models.CharField | models.TextField):
         return False
     return field.max_length is None or field.max_length >= length

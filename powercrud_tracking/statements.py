@@ -16,9 +16,14 @@ from django.utils import timezone
 
 from powercrud_tracking.lifecycle import ALL, TABLE, Event, Status, Write, get_status_after
 from powercrud_tracking.records import RecordMap
+from powercrud_tracking.references import Field
 
-type Slot = tuple[models.Field, str | Callable[[], Any]]
+type Slot = tuple[Field, str | Callable[[], Any]]
 """The field that adapts a parameter, and the name of its value or what to call for it."""
+
+
+type Quote = Callable[[Any], str]
+"""Makes the name of a column what SQL takes for one."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Compiler:
         self.model = record_map.model
         self.fields = record_map.fields
         self._updates: dict[tuple[Any, ...], Statement] = {}
-        self._inserts: dict[tuple[str, tuple[str, ...]], str] = {}
+        self._inserts: dict[tuple[str, tuple[Any, ...]], str] = {}
 
     def build_update(
         self,
@@ -87,7 +92,7 @@ class Compiler:
         brought: Status | None,
     ) -> Statement:
         rule = TABLE[event]
-        quote = connection.ops.quote_name
+        quote: Quote = connection.ops.quote_name
         status = self.fields.get("status")
         builder = _Assignments(quote, None if status is None else quote(status.column))
         for field, get_time in self._clocks:
@@ -117,11 +122,11 @@ class Compiler:
         return Statement(sql, (*builder.slots, (name_field, "task_name")))
 
     @cached_property
-    def _clocks(self) -> list[tuple[models.Field, Callable[[], Any]]]:
+    def _clocks(self) -> list[tuple[Field, Callable[[], Any]]]:
         """The fields that move with each event, with what to call for their time."""
         # pre_save() answers with the time for fields with auto_now; it asks for an instance.
         blank = self.model()
-        clocks = {
+        clocks: dict[Field, Callable[[], Any]] = {
             field: partial(field.pre_save, blank, False)
             for field in self.model._meta.concrete_fields
             if getattr(field, "auto_now", False)
@@ -134,8 +139,8 @@ class Compiler:
         """Return the fields that move with each event, by name, with the time it is now."""
         return {field.name: get_time() for field, get_time in self._clocks}
 
-    def _compile_insert(self, connection: BaseDatabaseWrapper, names: Sequence[str]) -> str:
-        quote = connection.ops.quote_name
+    def _compile_insert(self, connection: BaseDatabaseWrapper, names: Sequence[Any]) -> str:
+        quote: Quote = connection.ops.quote_name
         columns = [quote(name) for name in names]
         return (
             f"INSERT INTO {quote(self.model._meta.db_table)} ({', '.join(columns)}) "
@@ -143,7 +148,7 @@ class Compiler:
         )
 
     @cached_property
-    def _inserted_fields(self) -> list[models.Field]:
+    def _inserted_fields(self) -> list[Field]:
         return [
             field
             for field in self.model._meta.concrete_fields
@@ -155,17 +160,17 @@ class Compiler:
 class _Assignments:
     """The SET clauses of one UPDATE while they are put together."""
 
-    def __init__(self, quote: Callable[[str], str], status: str | None) -> None:
+    def __init__(self, quote: Quote, status: str | None) -> None:
         self._quote = quote
         self._status = status
         self.assignments: list[str] = []
         self.slots: list[Slot] = []
 
-    def add(self, field: models.Field, sql: str, *slots: Slot) -> None:
+    def add(self, field: Field, sql: str, *slots: Slot) -> None:
         self.assignments.append(f"{self._quote(field.column)} = {sql}")
         self.slots += slots
 
-    def write(self, field: models.Field, name: str, write: Write) -> None:
+    def write(self, field: Field, name: str, write: Write) -> None:
         column = self._quote(field.column)
         cases = []
         if write.keep and self._status:
@@ -178,7 +183,7 @@ class _Assignments:
         sql = f"CASE {' '.join(cases)} ELSE %s END" if cases else "%s"
         self.add(field, sql, (field, name))
 
-    def clear(self, field: models.Field, statuses: frozenset[Status]) -> None:
+    def clear(self, field: Field, statuses: frozenset[Status]) -> None:
         column = self._quote(field.column)
         empty, slots = ("NULL", ()) if field.null else ("%s", ((field, field.get_default),))
         if statuses != ALL:
@@ -187,7 +192,7 @@ class _Assignments:
             empty = f"CASE WHEN {self._among(statuses)} THEN {empty} ELSE {column} END"
         self.add(field, empty, *slots)
 
-    def move(self, field: models.Field, event: Event, brought: Status | None) -> None:
+    def move(self, field: Field, event: Event, brought: Status | None) -> None:
         targets = {status: get_status_after(event, status, brought) for status in Status}
         moved = {status: target for status, target in targets.items() if status is not target}
         if not moved:
@@ -202,7 +207,7 @@ class _Assignments:
     def _among(self, statuses: frozenset[Status]) -> str:
         return f"{self._status} IN ({', '.join(f"'{s.value}'" for s in sorted(statuses))})"
 
-    def _is_empty(self, field: models.Field) -> str:
+    def _is_empty(self, field: Field) -> str:
         column = self._quote(field.column)
         if isinstance(field, models.CharField | models.TextField):
             return f"{column} IS NULL OR {column} = ''"

@@ -129,6 +129,7 @@ def _warn_of_other_settings(theirs: str, ours: str) -> None:
 
 def _is_json(value: Any) -> bool:
     try:
-        return json.loads(json.dumps(value)) == (list(value) if isinstance(value, tuple) else value)
+        read = json.loads(json.dumps(value))
     except (TypeError, ValueError):
         return False
+    return bool(read == (list(value) if isinstance(value, tuple) else value))

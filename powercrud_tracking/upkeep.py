@@ -1,22 +1,22 @@
 """Upkeep: judge tasks that say nothing, and remove what is old. A schedule can name both."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import batched
 from typing import Any
 
-from django.db import router, transaction
+from django.db import connections, models, router, transaction
 from django.db.models.deletion import Collector
 from django.utils import timezone
 from django_q.models import Task
 
-from powercrud_tracking import evidence, factory, records
+from powercrud_tracking import batches, evidence, factory, records
 from powercrud_tracking.attempts import get_attempts
 from powercrud_tracking.config import get_config
 from powercrud_tracking.lifecycle import FINISHED
-from powercrud_tracking.models import AsyncTaskRecordQuerySet
+from powercrud_tracking.lock_limits import MOST_SECONDS, hold_limit
+from powercrud_tracking.models import END_TIMES, AsyncTaskRecordQuerySet
 from powercrud_tracking.receivers import find_manager
 from powercrud_tracking.records import Record
 
@@ -58,12 +58,22 @@ def reconcile(*, older_than: float | None = None, dry_run: bool = False) -> Reco
     report = Reconciled()
     if "status" not in records.get_record_map(config).fields:
         return report
-    silent = records.get_rows(config).open().silent_since(cutoff).order_by("pk")
+    silent = records.get_rows(config).open().silent_since(cutoff)
     seen = None
-    for batch in batched(silent.iterator(BATCH), BATCH):
+    for batch in _read_in_batches(silent):
         seen = seen or evidence.gather()
         _reconcile_batch(records.read(batch, config), seen, cutoff, report, dry_run=dry_run)
     return report
+
+
+def _read_in_batches(rows: AsyncTaskRecordQuerySet) -> Iterator[list[models.Model]]:
+    # Each with a query of its own: django-q2's ORM broker closes old connections whenever it
+    # is asked for (seen with 1.11), and a cursor that is open on PostgreSQL dies with its own.
+    rows = rows.order_by("pk")
+    batch = list(rows[:BATCH])
+    while batch:
+        yield batch
+        batch = list(rows.newer_than(None, batch[-1].pk)[:BATCH]) if len(batch) == BATCH else []
 
 
 def _reconcile_batch(
@@ -75,10 +85,11 @@ def _reconcile_batch(
     dry_run: bool,
 ) -> None:
     ends = _find_ends(batch)
+    ended = ends if dry_run else _record_ends(ends)
     lost: Any = {}
     for record in batch:
         if record.task_name in ends:
-            if dry_run or _end(ends[record.task_name]):
+            if record.task_name in ended:
                 report.ended.append(record.task_name)
             else:
                 report.left[record.task_name] = "its end could not be recorded"
@@ -103,7 +114,19 @@ def _find_ends(batch: Sequence[Record]) -> dict[str, Task]:
     return ends
 
 
-def _end(task: Task) -> bool:
+def _record_ends(ends: Mapping[str, Task]) -> set[str]:
+    """Record how these tasks ended, and return the names of those whose row says so."""
+    if not ends:
+        return set()
+    using = router.db_for_write(records.get_record_map(get_config()).model)
+    # An end is two writes.
+    with hold_limit(connections[using], MOST_SECONDS / 2), batches.write_together():
+        for task in ends.values():
+            _end(task)
+    return set(records.get_rows(using=using).named_tasks(ends).finished().get_task_names())
+
+
+def _end(task: Task) -> None:
     # Arguments that can no longer be unpickled come as the text that they were.
     kwargs = task.kwargs if isinstance(task.kwargs, dict) else {}
     try:
@@ -112,8 +135,6 @@ def _end(task: Task) -> bool:
     except Exception:
         # One task must not keep the others from being judged.
         logger.exception("Could not record the end of task %s.", task.name)
-        return False
-    return True
 
 
 def prune(*, days: int | None = None, dry_run: bool = False) -> int:
@@ -140,6 +161,24 @@ def prune(*, days: int | None = None, dry_run: bool = False) -> int:
         )
         removed += old.count() if dry_run else _remove(old)
     return removed
+
+
+def find_prune_time(record: Record) -> datetime | None:
+    """Return from when on ``prune()`` removes a task; ``None`` if it keeps it, as it stands.
+
+    Args:
+        record: a row of the setting's table.
+    """
+    kept = dict(_get_retention(get_config().retention_days)).get(record.status or "")
+    ended = next(
+        (at for at in (getattr(record, logical) for logical in END_TIMES) if at is not None), None
+    )
+    if kept is None or ended is None:
+        return None
+    try:
+        return ended + timedelta(days=kept)
+    except OverflowError:
+        return None
 
 
 def _get_retention(days: Any) -> Iterator[tuple[str, int]]:

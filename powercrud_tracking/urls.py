@@ -18,5 +18,7 @@ app_name = "powercrud_tracking"
 
 urlpatterns = [
     path("", views.RecordList.as_view(), name="list"),
+    path("overview/", views.Overview.as_view(), name="overview"),
+    path("mine/", views.OwnRecordList.as_view(), name="mine"),
     path("<powercrud_task_name:task_name>/", views.RecordDetail.as_view(), name="detail"),
 ]

@@ -14,6 +14,7 @@ from django_q.utils import get_func_repr
 from powercrud_tracking import failures, formatters, payloads, redaction
 from powercrud_tracking.config import DashboardConfig
 from powercrud_tracking.lifecycle import Event, Status
+from powercrud_tracking.references import Field
 
 logger = logging.getLogger("powercrud_tracking")
 
@@ -46,9 +47,7 @@ class ValueBuilder:
         hooks: what formats users, objects and payloads.
     """
 
-    def __init__(
-        self, config: DashboardConfig, fields: Mapping[str, models.Field], hooks: Hooks
-    ) -> None:
+    def __init__(self, config: DashboardConfig, fields: Mapping[str, Field], hooks: Hooks) -> None:
         self._limit = config.payload_limit
         self._redact = redaction.compile_redaction(config.redact)
         self._fields = fields

@@ -9,11 +9,14 @@ import multiprocessing.connection
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import contextmanager, suppress
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -111,8 +114,52 @@ class Project:
         self.clusters.append(cluster)
         return cluster
 
+    @contextmanager
+    def serve(self, **database: Any) -> Iterator[str]:
+        """Run a real web server inside, and return its address.
+
+        Args:
+            **database: over its settings of the database.
+        """
+        with closing(socket.socket()) as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        server = subprocess.Popen(
+            [sys.executable, "-m", "django", "runserver", "--noreload", f"127.0.0.1:{port}"],
+            cwd=ROOT,
+            env=self.get_environment(database={**self.given["database"], **database}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            wait_for_port(port)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.kill()
+            server.wait(SECONDS)
+
     def read_log(self, name: str) -> str:
         return (self.directory / f"{name}.log").read_text(errors="replace")
+
+
+def wait_for_port(port: int) -> None:
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        with suppress(OSError), closing(socket.create_connection(("127.0.0.1", port), 5)):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"No server answers at port {port}.")
+
+
+def visit(url: str) -> tuple[int, Any]:
+    """Return what a page answers: its status and its JSON."""
+    try:
+        with urllib.request.urlopen(url, timeout=SECONDS) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as answer:
+        with answer:
+            return answer.code, json.load(answer)
 
 
 class Cluster:

@@ -12,6 +12,7 @@ from tests.settings import *  # noqa: F403
 _given = json.loads(os.environ["TEST_CLUSTER"])
 
 ALLOWED_HOSTS = ["127.0.0.1"]
+ROOT_URLCONF = "tests.cluster_urls"
 DATABASES = {"default": _given["database"]}
 DATABASE_ROUTERS = []
 _is_redis = _given["cache"].startswith("redis://")

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -90,16 +91,32 @@ def empty_the_cache(task_key):
     return "emptied"
 
 
-def report_to_a_broken_receiver(task_key):
-    """Report where a receiver of the project raises."""
+@contextmanager
+def broken_receiver():
+    """Connect a receiver of the project that raises, and return what one behind it hears."""
+    heard = []
+
+    def listen(*, event, **kwargs):
+        heard.append(str(event))
+
     task_recorded.connect(raise_in_receiver)
-    report(1, 1)
-    task_recorded.disconnect(raise_in_receiver)
-    return "reported"
+    task_recorded.connect(listen)
+    try:
+        yield heard
+    finally:
+        task_recorded.disconnect(listen)
+        task_recorded.disconnect(raise_in_receiver)
 
 
 def raise_in_receiver(**kwargs):
     raise RuntimeError("this receiver is broken")
+
+
+def report_to_a_broken_receiver(task_key):
+    """Return what is heard of a report by the receiver behind the one that raises."""
+    with broken_receiver() as heard:
+        report(1, 1)
+    return heard
 
 
 def raise_in_hook(task):
@@ -113,18 +130,6 @@ def launch(func, *args, **kwargs):
     return factory.get_manager().launch_async_task(func, *args, **kwargs)
 
 
-def launch_in_a_request(func, *args, fail=False):
-    """Launch as a view under ``ATOMIC_REQUESTS`` does; return what remains of it."""
-    try:
-        with transaction.atomic():
-            name = launch(func, *args)
-            if fail:
-                raise KeyError
-    except KeyError:
-        pass
-    return name, AsyncTaskRecord.objects.filter(task_name=name).exists(), OrmQ.objects.count()
-
-
 def launch_twice_at_once(func, *args):
     """Put the same package into the queue twice, as a broker does that delivers it twice."""
     with transaction.atomic():
@@ -135,11 +140,10 @@ def launch_twice_at_once(func, *args):
 
 
 def launch_sync_with_a_broken_receiver(func, *args):
-    task_recorded.connect(raise_in_receiver)
-    try:
-        return launch_sync(func, *args)
-    finally:
-        task_recorded.disconnect(raise_in_receiver)
+    """Return the row, and what the receiver behind the one that raises heard."""
+    with broken_receiver() as heard:
+        _, row = launch_sync(func, *args)
+    return row, heard
 
 
 def launch_sync(func, *args):

@@ -5,6 +5,7 @@ from django.contrib.auth import get_user_model
 from django.core.cache import cache
 
 from powercrud_tracking import factory
+from tests import browser
 from tests.settings import IS_SPLIT
 
 
@@ -37,3 +38,50 @@ def manager():
 @pytest.fixture
 def user(db):
     return get_user_model().objects.create_user("ada", password="ada")
+
+
+@pytest.fixture(scope="session")
+def bookshop(tmp_path_factory):
+    """The address of the demo, with a web server and a cluster of its own."""
+    browser.require_browser()
+    with browser.running_bookshop(tmp_path_factory.mktemp("bookshop")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    # To the end of a file only: while it runs, Django takes this thread for an asynchronous one
+    # and refuses it the database.
+    browser.require_browser()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser.find_chromium())
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def cookies():
+    """Of those who have logged in before."""
+    return {}
+
+
+@pytest.fixture
+def visit(bookshop, chromium, cookies):
+    """Somebody at a browser; at the end nothing may have gone wrong on our pages."""
+    visitors = []
+
+    def open_browser(name, look=None):
+        visitor = browser.Visitor(chromium, bookshop, cookies=cookies.get(name), look=look)
+        visitors.append(visitor)
+        if name not in cookies:
+            visitor.log_in(name)
+            cookies[name] = visitor.context.storage_state()
+        return visitor
+
+    open_browser.bookshop = bookshop
+    yield open_browser
+    for visitor in visitors:
+        visitor.close()
+    assert [problem for visitor in visitors for problem in visitor.problems] == []

@@ -44,6 +44,8 @@ ROOT_URLCONF = "tests.urls"
 LOGIN_URL = "/login/"
 STATIC_URL = "/static/"
 INSTALLED_APPS = [
+    "crispy_forms",
+    "crispy_tailwind",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -101,5 +103,7 @@ POWERCRUD_SETTINGS = {
     "ASYNC_ENABLED": True,
     "ASYNC_MANAGER_DEFAULT": {"manager_class": "powercrud_tracking.factory.DashboardManager"},
 }
+CRISPY_ALLOWED_TEMPLATE_PACKS = "tailwind"
+CRISPY_TEMPLATE_PACK = "tailwind"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

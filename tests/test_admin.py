@@ -1,5 +1,9 @@
+from datetime import timedelta
+
 import pytest
 from django.contrib import admin
+from django.db import connections, router
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -109,11 +113,59 @@ class TestPages:
         assert found.context["cl"].result_count == 1
         assert missed.context["cl"].result_count == 0
 
+    def test_a_row_leads_to_the_page_of_its_task(self, admin_client, model, make):
+        row = make()
+        url = reverse("powercrud_tracking:detail", args=[NAME])
+
+        for page in (get_url(model, "changelist"), get_url(model, "change", row.pk)):
+            assert f'href="{url}"' in admin_client.get(page).content.decode()
+
+    def test_where_the_pages_are_not_mounted_it_leads_nowhere(
+        self, admin_client, model, make, settings
+    ):
+        make()
+        settings.ROOT_URLCONF = "tests.project.urls_with_admin_only"
+
+        response = admin_client.get(get_url(model, "changelist"))
+
+        assert response.status_code == 200
+        assert "tasks/" not in response.content.decode()
+
+    def test_counting_stops_at_the_limit(self, admin_client, model, make, monkeypatch):
+        monkeypatch.setattr("powercrud_tracking.admin.LIMIT", 10)
+        make()
+
+        with CaptureQueriesContext(connections[router.db_for_read(model)]) as queries:
+            admin_client.get(get_url(model, "changelist"))
+
+        counting = [q["sql"] for q in queries if "COUNT(" in q["sql"]]
+        assert len(counting) == 1
+        assert "LIMIT 10)" in counting[0]
+
     def test_people_without_the_permission_stay_outside(self, client, user, model, make):
         type(user).objects.filter(pk=user.pk).update(is_staff=True)
         client.force_login(user)
 
         assert client.get(get_url(model, "changelist")).status_code == 403
+
+
+def test_the_list_tells_what_the_page_tells_and_reads_no_payloads(admin_client):
+    start = timezone.now()
+    AsyncTaskRecord.objects.create(
+        task_name=NAME,
+        func="shop.tasks.sort_books",
+        created_at=start,
+        started_at=start + timedelta(seconds=12),
+        completed_at=start + timedelta(seconds=200),
+        status="success",
+    )
+
+    with CaptureQueriesContext(connections[router.db_for_read(AsyncTaskRecord)]) as queries:
+        content = admin_client.get(get_url(AsyncTaskRecord, "changelist")).content.decode()
+
+    for text in ("Sort books", "Succeeded", "12 s", "3 min 8 s"):
+        assert text in content
+    assert not any("task_args" in query["sql"] for query in queries)
 
 
 def nothing(request, rows):

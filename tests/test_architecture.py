@@ -17,7 +17,16 @@ LAYERS = [
     for row in re.findall(r"^\| (`.*?`) \|", PAGE, re.MULTILINE)
     for module in re.findall(r"`(\w+)`", row)
 ]
-PURE = ("lifecycle", "redaction", "payloads", "formatters", "failures", "measures")
+PURE = (
+    "lifecycle",
+    "redaction",
+    "payloads",
+    "formatters",
+    "failures",
+    "tracebacks",
+    "measures",
+    "charts",
+)
 # The management commands stand below everything; migrations and __init__ import nothing of ours.
 LAST = "management"
 

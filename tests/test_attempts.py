@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from powercrud_tracking import records
-from powercrud_tracking.attempts import get_attempts, record_attempts
+from powercrud_tracking.attempts import Ended, get_attempts, record_attempts
 from powercrud_tracking.failures import Failure
 from powercrud_tracking.lifecycle import Status
 from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
@@ -31,7 +31,8 @@ def make_rows(*task_names, attempts=1, status=Status.FAILED, **values):
 
 def keep(at, *, failure=FAILURE, outcome=Status.FAILED, limit=1000):
     found = records.read(records.get_rows())
-    record_attempts(found, failure, outcome=outcome, ended_at=at, limit=limit)
+    ended = {record.task_name: Ended(record.task_name, failure, at) for record in found}
+    record_attempts(found, ended, outcome=outcome, limit=limit)
 
 
 class TestRecordAttempts:
@@ -97,7 +98,7 @@ class TestRecordAttempts:
 
     def test_without_any_there_is_no_statement(self, at, django_assert_num_queries):
         with django_assert_num_queries(0):
-            record_attempts([], FAILURE, outcome=Status.FAILED, ended_at=at, limit=10)
+            record_attempts([], {}, outcome=Status.FAILED, limit=10)
 
 
 class TestUncountedAttempts:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests import cluster_tasks as tasks
-from tests.cluster import running_project
+from tests.cluster import running_project, visit
 
 pytestmark = pytest.mark.cluster
 
@@ -14,6 +14,13 @@ def project(tmp_path_factory):
     with running_project(tmp_path_factory.mktemp("project")) as project:
         project.start_cluster(queue={"retry": 60})
         yield project
+
+
+@pytest.fixture(scope="module")
+def address(project):
+    """The address of its web server, whose views each run in a transaction."""
+    with project.serve(ATOMIC_REQUESTS=True) as address:
+        yield address
 
 
 class TestResultsThatAreNotSaved:
@@ -76,14 +83,16 @@ class TestCodeOfTheProjectThatRaises:
 
         row = project.wait_for(tasks.find_row, name, "success")
 
-        assert (row["result_payload"], row["progress_payload"]) == ("reported", "1/1")
+        assert row["progress_payload"] == "1/1"
+        assert row["result_payload"] == ["progress"], "what the receiver behind it heard"
 
     def test_a_broken_receiver_at_the_end_leaves_it_recorded(self, project):
         launch = tasks.launch_sync_with_a_broken_receiver
 
-        _, row = project.ask(launch, tasks.add, 1, 2)
+        row, heard = project.ask(launch, tasks.add, 1, 2)
 
         assert (row["status"], row["result_payload"]) == ("success", 3)
+        assert heard == ["create", "start", "complete", "cleanup", "create"]
 
 
 class TestResubmitted:
@@ -102,19 +111,21 @@ class TestResubmitted:
 
 
 class TestAtomicRequests:
-    def test_a_launch_that_commits_runs(self, project):
-        name, exists, _ = project.ask(tasks.launch_in_a_request, tasks.add, 1, 2)
+    def test_a_launch_that_commits_runs(self, project, address):
+        code, seen = visit(f"{address}/launch/")
 
-        row = project.wait_for(tasks.find_row, name, "success")
+        row = project.wait_for(tasks.find_row, seen["task_name"], "success")
 
-        assert exists
-        assert row["attempts"] == 1
+        assert (code, seen["in_transaction"], seen["status"]) == (200, True, "pending")
+        assert (row["result_payload"], row["attempts"]) == (3, 1)
 
-    def test_of_a_launch_that_is_rolled_back_neither_task_nor_row_remains(self, project):
-        name, exists, _ = project.ask(tasks.launch_in_a_request, tasks.add, 1, 2, fail=True)
+    def test_of_a_launch_that_is_rolled_back_neither_task_nor_row_remains(self, project, address):
+        code, seen = visit(f"{address}/launch/?fail")
 
-        project.wait_for(tasks.is_queue_empty)
+        # What is launched after it has run: it would have run too.
+        _, later = visit(f"{address}/launch/")
+        project.wait_for(tasks.is_done, later["task_name"])
 
-        assert not exists
-        assert project.ask(tasks.get_row, name) is None
-        assert project.ask(tasks.count_results, name) == 0
+        assert (code, seen["in_transaction"], seen["status"]) == (500, True, "pending")
+        assert project.ask(tasks.get_row, seen["task_name"]) is None
+        assert project.ask(tasks.count_results, seen["task_name"]) == 0

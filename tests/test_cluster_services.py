@@ -3,21 +3,18 @@
 They run with ``TEST_DATABASE=postgresql`` and need both servers on 127.0.0.1.
 """
 
-import json
 import os
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from uuid import uuid4
 
 import pytest
 from django.urls import reverse
 
 from tests import cluster_tasks as tasks
-from tests.cluster import ROOT, SECONDS, Project
+from tests.cluster import ROOT, SECONDS, Project, visit
 
 psycopg = pytest.importorskip("psycopg")
 redis = pytest.importorskip("redis")
@@ -85,31 +82,13 @@ def redis_project(tmp_path):
 @pytest.fixture
 def address(project):
     """The address of a real web server of the project."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "django", "runserver", "--noreload", f"127.0.0.1:{port}"],
-        cwd=ROOT,
-        env=project.get_environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    yield f"http://127.0.0.1:{port}"
-    server.kill()
-    server.wait(SECONDS)
+    with project.serve() as address:
+        yield address
 
 
 def read_poll(address, task_name):
-    """Return what PowerCRUD's modal reads, once the server answers."""
-    url = f"{address}{reverse('powercrud:async_progress')}?task_name={task_name}"
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        with suppress(OSError), urllib.request.urlopen(url, timeout=5) as response:
-            return json.loads(response.read())
-        time.sleep(0.1)
-    raise AssertionError(f"{url} does not answer.")
+    """Return what PowerCRUD's modal reads."""
+    return visit(f"{address}{reverse('powercrud:async_progress')}?task_name={task_name}")[1]
 
 
 # --- what the process that stands for the web is asked ------------------------------------
@@ -148,17 +127,20 @@ def lock_row(task_name):
 
 
 def count_right_rows():
-    """Return how many rows say success, and the sum that their function returned."""
+    """Return how many rows say all that a success at the first attempt has to say."""
     from powercrud_tracking.models import AsyncTaskRecord
 
-    rows = AsyncTaskRecord.objects.filter(status="success", attempts=1, completed_at__isnull=False)
+    rows = AsyncTaskRecord.objects.filter(
+        status="success",
+        attempts=1,
+        func="tests.cluster_tasks.add",
+        message="Task completed successfully",
+        started_at__isnull=False,
+        completed_at__isnull=False,
+        failed_at__isnull=True,
+        cleaned_up=True,
+    ).exclude(queue_id="")
     return sum(row.result_payload == sum(row.task_args) for row in rows)
-
-
-def count_open_rows():
-    from powercrud_tracking.models import AsyncTaskRecord
-
-    return AsyncTaskRecord.objects.open().count()
 
 
 def count_rows():
@@ -227,7 +209,7 @@ def test_a_thousand_tasks_from_four_processes_end_right(redis_project):
     codes = [launcher.wait(120) for launcher in launchers]
 
     deadline = time.monotonic() + 180
-    while project.ask(count_open_rows) and time.monotonic() < deadline:
+    while project.ask(count_right_rows) < 1000 and time.monotonic() < deadline:
         time.sleep(0.5)
 
     assert codes == [0, 0, 0, 0]
@@ -235,27 +217,66 @@ def test_a_thousand_tasks_from_four_processes_end_right(redis_project):
     assert project.ask(count_right_rows) == 1000
 
 
-def test_with_redis_a_launch_that_is_rolled_back_has_its_row_from_the_start_on(redis_project):
-    project = redis_project
-    name, exists, _ = project.ask(tasks.launch_in_a_request, tasks.add, 1, 2, fail=True)
-    project.start_cluster()
+class TestAtomicRequests:
+    """With Redis a worker has the task before the request that launched it is over."""
 
-    row = project.wait_for(tasks.find_row, name, "success")
+    def test_a_launch_that_commits_late_has_one_row_which_runs_and_ends(
+        self, redis_project, tmp_path
+    ):
+        project, path = redis_project, tmp_path / "go"
+        project.start_cluster().wait_for_log("ready for work")
+        with project.serve(ATOMIC_REQUESTS=True) as address:
+            code, seen = visit(f"{address}/launch/?path={path}&seconds=1")
 
-    assert not exists
-    assert (row["result_payload"], row["attempts"], row["task_args"]) == (3, 1, [1, 2])
-    assert row["func"] == "tests.cluster_tasks.add"
+        running = project.wait_for(tasks.find_attempted_row, seen["task_name"], "in_progress", 1)
+        path.touch()
+        row = project.wait_for(tasks.find_cleaned_row, seen["task_name"])
 
+        assert (code, seen["in_transaction"], seen["status"]) == (200, True, "pending")
+        assert running["id"] == row["id"]
+        assert (row["status"], row["result_payload"], row["attempts"]) == ("success", "seen", 1)
+        # It was launched before it started, and the launch knows the id in the queue.
+        assert row["created_at"] < row["started_at"] < row["completed_at"]
+        assert row["queue_id"]
 
-def test_with_redis_a_launch_that_commits_runs(redis_project):
-    project = redis_project
-    project.start_cluster()
+    def test_one_that_is_rolled_back_has_its_row_from_the_start_on(self, redis_project, tmp_path):
+        project, path = redis_project, tmp_path / "go"
+        project.start_cluster().wait_for_log("ready for work")
+        with project.serve(ATOMIC_REQUESTS=True) as address:
+            code, seen = visit(f"{address}/launch/?path={path}&seconds=1&fail")
 
-    name, exists, _ = project.ask(tasks.launch_in_a_request, tasks.add, 1, 2)
+        running = project.wait_for(tasks.find_attempted_row, seen["task_name"], "in_progress", 1)
+        path.touch()
+        row = project.wait_for(tasks.find_cleaned_row, seen["task_name"])
 
-    row = project.wait_for(tasks.find_row, name, "success")
-    assert exists
-    assert row["attempts"] == 1
+        assert (code, seen["in_transaction"], seen["status"]) == (500, True, "pending")
+        assert running["func"] == "tests.cluster_tasks.wait_for_file"
+        assert running["task_args"] == [str(path)]
+        assert (row["status"], row["result_payload"], row["attempts"]) == ("success", "seen", 1)
+
+    def test_one_that_is_rolled_back_before_a_worker_has_it_too(self, redis_project):
+        project = redis_project
+        with project.serve(ATOMIC_REQUESTS=True) as address:
+            code, seen = visit(f"{address}/launch/?fail")
+        before = project.ask(tasks.get_row, seen["task_name"])
+        project.start_cluster()
+
+        row = project.wait_for(tasks.find_row, seen["task_name"], "success")
+
+        assert (code, before) == (500, None)
+        assert (row["result_payload"], row["attempts"], row["task_args"]) == (3, 1, [1, 2])
+
+    def test_with_the_queue_in_the_database_a_rollback_leaves_neither_task_nor_row(self, project):
+        project.start_cluster()
+        with project.serve(ATOMIC_REQUESTS=True) as address:
+            code, seen = visit(f"{address}/launch/?fail&seconds=1")
+            # What is launched after it has run: it would have run too.
+            _, later = visit(f"{address}/launch/")
+        project.wait_for(tasks.is_done, later["task_name"])
+
+        assert (code, seen["in_transaction"], seen["status"]) == (500, True, "pending")
+        assert project.ask(tasks.get_row, seen["task_name"]) is None
+        assert project.ask(tasks.count_results, seen["task_name"]) == 0
 
 
 def test_with_redis_a_task_dies_with_its_cluster_and_is_lost(redis_project, tmp_path):
@@ -284,18 +305,22 @@ def test_with_redis_a_queue_without_workers_is_never_lost(redis_project):
 
 def test_a_task_that_ends_while_the_database_is_away_ends_its_row_later(project, tmp_path):
     name = project.given["database"]["NAME"]
-    project.given["queue"] |= {"retry": 8, "timeout": 6, "workers": 1}
-    project.start_cluster()
+    cluster = project.start_cluster(queue={**project.given["queue"], "workers": 1})
     task_name = project.ask(tasks.launch, tasks.wait_for_file, str(tmp_path / "go"))
-    project.wait_for(tasks.find_row, task_name, "in_progress")
+    first = project.wait_for(tasks.find_row, task_name, "in_progress")
 
     run_on_server(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
     run_on_server(
         f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
     )
     (tmp_path / "go").touch()
-    time.sleep(2)
+    # The monitor has the result: what we could not write has not killed the worker.
+    cluster.wait_for_log("Could not save task result")
     run_on_server(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    meanwhile = project.ask(tasks.get_row, task_name)
+    project.ask(tasks.redeliver_now)
 
     row = project.wait_for(tasks.find_row, task_name, "success")
-    assert row["result_payload"] == "seen"
+    assert meanwhile["status"] == "in_progress"
+    assert (row["result_payload"], row["attempts"]) == ("seen", 2)
+    assert row["worker"] == first["worker"]

@@ -214,6 +214,10 @@ class TestFingerprint:
                 {"format_user": tracking.broken},
                 id="callables",
             ),
+            pytest.param({"format_user": str.upper}, {"format_user": str.lower}, id="methods-in-c"),
+            pytest.param(
+                {"format_user": "{}".format}, {"format_user": "{}".join}, id="bound-methods-in-c"
+            ),
             pytest.param({"field_map": {}}, {"field_map": {"user": None}}, id="none"),
         ],
     )

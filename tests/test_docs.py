@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from bookshop.csp import STRICT
 from django.core.management.base import BaseCommand
 
 import powercrud_tracking
@@ -24,6 +25,9 @@ COMMAND = re.compile(r"\b[a-z]+_async_dashboard\b")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`]+)`")
 TOX_RUN = re.compile(r"\btox run -e ([\w,.-]*\w)")
+
+AT_WORK = {"dev", "bench", "bench-pages", "screenshots", "fix"}
+"""Environments that change files, wait for a person or measure: no machine decides by them."""
 
 
 def read(*parts):
@@ -65,6 +69,12 @@ def read_section(text, heading):
     _, found, below = text.partition(f"# {heading}\n")
     assert found, f"There is no heading {heading}"
     return re.split(r"^#+ ", below, flags=re.M)[0]
+
+
+def get_documented_environments():
+    """Return the environments that the page on testing describes."""
+    rows = read_table(read("docs", "testing.md"), "| environment | what it tries |")
+    return {name for row in rows for name in re.findall(r"`([\w-]+)`", row[0])}
 
 
 class TestSettingsPage:
@@ -147,6 +157,9 @@ class TestSettingsPage:
         }
 
         assert named == VIEW_KEYS
+
+    def test_its_policy_is_the_one_that_the_demo_sends_and_a_browser_tried(self):
+        assert f"\n    {STRICT}\n" in read("docs", "settings.md")
 
 
 class TestChecksPage:
@@ -284,14 +297,12 @@ class TestSignalsPage:
 
 
 class TestTestingPage:
-    ROWS = read_table(read("docs", "testing.md"), "| environment | what it tries |")
-
     def test_its_environments_are_in_tox_and_all_of_tox_is_there(self):
         tox = configparser.ConfigParser(interpolation=None)
         tox.read(ROOT / "tox.ini")
         sections = {name.removeprefix("testenv:") for name in tox.sections() if ":" in name}
 
-        written = {name for row in self.ROWS for name in CODE.findall(row[0])}
+        written = get_documented_environments()
         factors = {factor for name in written for factor in name.split("-")}
 
         assert sections <= written
@@ -303,6 +314,14 @@ class TestTestingPage:
 
         assert named
         assert all(known_to_tox(name) for names in named for name in names.split(","))
+
+    def test_the_workflow_runs_every_environment_that_is_not_for_people_at_work(self):
+        workflow = read(".github", "workflows", "ci.yml")
+        block = re.search(r"^ +tox:\n((?: +- .*\n)+)", workflow, flags=re.M)[1]
+        run = [line.strip().removeprefix("- ").split(" ")[0] for line in block.splitlines()]
+
+        assert len(run) == len(set(run))
+        assert set(run) == get_documented_environments() - AT_WORK
 
 
 def known_to_tox(name):
@@ -341,11 +360,9 @@ class TestTree:
         assert sorted([*entries, "index"]) == [page.stem for page in sorted(DOCS.glob("*.md"))]
 
     @pytest.mark.parametrize("name", ["contributing", "changelog"])
-    def test_a_page_from_the_root_is_taken_in_whole(self, name):
-        included = re.findall(r"^```\{include\} (\S+)$", read("docs", f"{name}.md"), flags=re.M)
-
-        assert included == [f"../{name.upper()}.md"]
-        assert (DOCS / included[0]).exists()
+    def test_a_page_of_the_root_is_linked_and_taken_in(self, name):
+        assert LINK.findall(read("docs", f"{name}.md")) == [f"../{name.upper()}.md"]
+        assert f'"{name}": "{name.upper()}.md"' in read("docs", "conf.py")
 
 
 class TestLinks:
@@ -364,3 +381,14 @@ class TestLinks:
                 broken.append(link)
 
         assert broken == []
+
+
+class TestTaskPage:
+    @pytest.mark.parametrize("template", ["record_detail.html", "_task.html"])
+    def test_its_blocks_are_those_of_the_template(self, template):
+        rows = read_table(read("docs", "task-page.md"), f"| block | in `{template}` |")
+        source = read("powercrud_tracking", "templates", "powercrud_tracking", template)
+
+        blocks = re.findall(r"{% block (task_\w+) %}", source.partition("{% endcomment %}")[2])
+
+        assert [row[0].strip("`") for row in rows] == blocks

@@ -9,7 +9,7 @@ from django.db.backends.sqlite3.base import DatabaseWrapper
 from powercrud_tracking import receivers
 from powercrud_tracking.factory import get_manager
 from powercrud_tracking.lifecycle import Status
-from powercrud_tracking.lock_limits import MOST_SECONDS, apply_limit, limit_waiting
+from powercrud_tracking.lock_limits import MOST_SECONDS, apply_limit, hold_limit, limit_waiting
 from tests.test_receivers import NAME, get_row, make_ended_package
 
 TABLE = "powercrud_tracking_asynctaskrecord"
@@ -66,6 +66,44 @@ class TestApplyLimit:
             apply_limit(connection),
         ):
             pass
+
+
+@pytest.mark.django_db(transaction=True)
+class TestHoldLimit:
+    def test_many_writes_inside_set_it_once(self, django_assert_num_queries):
+        before = ask_limit()
+
+        with hold_limit(connection, 1.5):
+            inside = ask_limit()
+            with django_assert_num_queries(0), limit_waiting(1.5), apply_limit(connection):
+                pass
+
+        assert ask_limit() == before
+        assert inside != before
+
+    def test_it_is_put_back_after_an_error(self):
+        before = ask_limit()
+
+        with pytest.raises(KeyError), hold_limit(connection, 1.5):
+            raise KeyError
+
+        assert ask_limit() == before
+        with limit_waiting(1.5), apply_limit(connection):
+            assert ask_limit() != before
+
+    def test_another_database_is_told_each_time(self):
+        other = connection.copy("other")
+        try:
+            with hold_limit(connection, 1.5), other.cursor() as cursor:
+                cursor.execute(SETTINGS[connection.vendor])
+                before = cursor.fetchone()
+                with apply_limit(other):
+                    cursor.execute(SETTINGS[connection.vendor])
+                    inside = cursor.fetchone()
+        finally:
+            other.close()
+
+        assert inside != before
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 import json
 import logging
+import re
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -26,6 +27,10 @@ class ShopManager(ModelTrackingAsyncManager):
     record_model_path = "project.BespokeRecord"
     field_map = {"task_name": "key", "status": "state"}
     payload_limit = 2048
+
+
+def refuse(request, rows):
+    raise RuntimeError("not today")
 
 
 def build_view(overrides, **attributes):
@@ -133,6 +138,65 @@ class TestForwarding:
         assert kwargs["manager_config"] == WidgetView().get_async_manager_config()
         assert (record.user_label, record.tenant) == ("ann", "north")
         assert not AsyncTaskRecord.objects.exists()
+
+
+@pytest.mark.django_db
+class TestFollowing:
+    """The modal of a queued operation leads to the task's page."""
+
+    @staticmethod
+    def queue(client):
+        widget = Widget.objects.create(name="bolt")
+        answer = client.post(
+            reverse("widget-bulk-edit"),
+            {"selected_ids[]": widget.pk, "delete_selected": "true", "bulk_submit": "true"},
+            headers={"HX-Request": "true"},
+        )
+        return answer.content.decode(), json.loads(answer["HX-Trigger"]).get("taskName")
+
+    def test_anonymous_people_get_powercrud_s_modal_as_it_is(self, client):
+        text, task_name = self.queue(client)
+
+        assert task_name is not None
+        assert f'hx-get="{reverse("powercrud:async_progress")}"' in text
+        assert "Follow this task" not in text
+
+    def test_a_table_that_the_pages_do_not_show_has_no_link(self, client, user, monkeypatch):
+        other = {"RECORD_MODEL": "project.InheritedRecord", "CREATE_DEFAULTS": {"tenant": "north"}}
+        monkeypatch.setattr(WidgetView, "async_dashboard", other)
+        client.force_login(user)
+
+        text, task_name = self.queue(client)
+
+        assert task_name is not None
+        assert "Follow this task" not in text
+
+    def test_a_view_that_cannot_be_asked_leaves_the_task_queued(self, client, user, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.test_mixins.refuse"}
+        client.force_login(user)
+
+        text, task_name = self.queue(client)
+
+        assert OrmQ.objects.get().task["name"] == task_name
+        assert "Bulk Operation Queued" in text
+
+    def test_who_queued_it_gets_the_link_where_no_poll_takes_the_focus_from_it(self, client, user):
+        client.force_login(user)
+
+        text, task_name = self.queue(client)
+
+        page = reverse("powercrud_tracking:detail", args=[task_name])
+        assert f'<a class="link" href="{page}">Follow this task</a>' in text
+        assert client.get(page).status_code == 200
+
+    def test_the_poll_of_that_modal_does_not_repeat_it(self, client, user):
+        client.force_login(user)
+        text, task_name = self.queue(client)
+        [poll] = re.findall('hx-get="(.+?)"', text)
+
+        answer = client.get(f"{poll}&task_name={task_name}").json()
+
+        assert (answer["status"], answer["progress"]) == ("pending", None)
 
 
 class TestRefusals:

@@ -69,6 +69,24 @@ class TestReads:
 
         assert get_names(AsyncTaskRecord.objects.of_func("shop.tasks.sort")) == {"sorted"}
 
+    def test_the_latest_runs_come_as_values_by_our_names(self):
+        now = timezone.now()
+        for number in range(3):
+            make(f"run {number}", func="sort", created_at=now + timedelta(seconds=number))
+        make("another", func="count")
+
+        runs = AsyncTaskRecord.objects.all().get_latest_runs("sort", 2)
+
+        assert [run["task_name"] for run in runs] == ["run 2", "run 1"]
+        assert set(runs[0]) == {
+            "task_name",
+            "status",
+            "created_at",
+            "started_at",
+            "completed_at",
+            "failed_at",
+        }
+
     def test_tasks_of_one_user(self, user):
         make("mine", launched_by_id=str(user.pk))
         make("nobody's")
@@ -104,6 +122,50 @@ class TestReads:
         rows = AsyncTaskRecord.objects.ended_before(now - timedelta(days=5))
 
         assert get_names(rows) == {"old success", "old failure"}
+
+    def test_queued_since_begins_with_its_moment_and_before_ends_ahead_of_it(self):
+        now = timezone.now()
+        make("at once", created_at=now)
+        make("before", created_at=now - timedelta(microseconds=1))
+
+        rows = AsyncTaskRecord.objects
+
+        assert get_names(rows.queued_since(now)) == {"at once"}
+        assert get_names(rows.queued_before(now)) == {"before"}
+
+    def test_the_latest_are_the_newest_by_the_time_of_queueing(self):
+        now = timezone.now()
+        for number in range(3):
+            make(str(number), created_at=now - timedelta(days=number))
+
+        assert get_names(AsyncTaskRecord.objects.latest(2)) == {"0", "1"}
+
+    def test_the_latest_of_each_status_are_one_query(self, django_assert_num_queries):
+        now = timezone.now()
+        for status in STATUSES:
+            for number in range(3):
+                at = now - timedelta(days=number)
+                make(f"{status} {number}", status=status, created_at=at)
+        rows = AsyncTaskRecord.objects.queued_since(now - timedelta(days=1))
+
+        with django_assert_num_queries(1, connection=connections[rows.db]):
+            names = get_names(rows.latest_of_each(["failed", "lost"], 5))
+
+        assert names == {"failed 0", "failed 1", "lost 0", "lost 1"}
+
+    def test_the_latest_of_no_row_are_none(self):
+        make(status="failed")
+
+        assert get_names(AsyncTaskRecord.objects.none().latest_of_each(["failed"], 5)) == set()
+
+    def test_values_are_asked_for_by_logical_names(self, django_assert_num_queries):
+        make("sorted", affected_objects="books", status="failed")
+        rows = AsyncTaskRecord.objects.all()
+
+        with django_assert_num_queries(1, connection=connections[rows.db]):
+            values = rows.get_values("status", "objects")
+
+        assert values == [("failed", "books")]
 
     def test_failures_of_one_moment(self):
         now = timezone.now()
@@ -145,6 +207,15 @@ class TestTableWithoutColumns:
     )
     def test_what_would_be_acted_upon_is_none(self, rows, read):
         assert get_names(read(rows)) == set()
+
+    def test_a_value_that_is_not_kept_is_none(self, rows):
+        assert rows.order_by("pk").get_values("status", "task_name") == [
+            (None, "first"),
+            (None, "second"),
+        ]
+
+    def test_the_runs_of_a_function_are_not_known(self, rows):
+        assert rows.get_latest_runs("sort", 2) == []
 
     def test_the_newest_come_first_by_their_keys(self, rows):
         assert rows.newest_first().get_task_names() == ["second", "first"]

@@ -1,3 +1,5 @@
+import json
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -8,14 +10,16 @@ from django.db import connections, router
 from django.urls import reverse
 from django_q.models import Task
 
+from powercrud_tracking.managers import ModelTrackingAsyncManager
 from powercrud_tracking.models import AsyncTaskRecord
-from powercrud_tracking.poll import STOP_POLLING
+from powercrud_tracking.poll import STOP_POLLING, build_poll
 
 pytestmark = pytest.mark.django_db
 
 NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC if settings.USE_TZ else None)
 URL = "/powercrud/powercrud/async/progress/"
+LINK = f'<br><a class="link" href="/tasks/{NAME}/">Follow this task</a>'
 
 
 @pytest.fixture
@@ -108,7 +112,7 @@ class TestFinished:
         AsyncTaskRecord.objects.create(task_name=NAME, status="lost", message="Nobody knows.")
         client.force_login(auditor)
 
-        assert poll(client)[1]["progress"] == "lost: Nobody knows."
+        assert poll(client)[1]["progress"] == f"lost: Nobody knows.{LINK}"
 
     def test_a_late_text_in_the_cache_hides_no_end(self, client, manager):
         manager.async_task_lifecycle("complete", NAME, message="done")
@@ -135,12 +139,12 @@ class TestReason:
     def test_the_launcher_sees_it(self, client, user):
         client.force_login(user)
 
-        assert poll(client) == (286, make_answer("failed", "no stock", "Failed"))
+        assert poll(client) == (286, make_answer("failed", f"no stock{LINK}", "Failed"))
 
     def test_holders_of_the_permission_see_it(self, client, auditor):
         client.force_login(auditor)
 
-        assert poll(client) == (286, make_answer("failed", "no stock", "Failed"))
+        assert poll(client) == (286, make_answer("failed", f"no stock{LINK}", "Failed"))
 
     def test_a_task_that_nobody_launched_is_not_anonymous_people_s(self, client, manager):
         AsyncTaskRecord.objects.update(launched_by_id="")
@@ -163,7 +167,7 @@ class TestEscaping:
         manager.async_task_lifecycle("fail", NAME, message=self.TEXT)
         client.force_login(user)
 
-        assert poll(client)[1]["progress"] == self.SAFE
+        assert poll(client)[1]["progress"] == self.SAFE + LINK
 
     def test_of_what_is_only_in_the_cache(self, client, manager):
         manager.cache.set(f"{manager.progress_prefix}{NAME}", self.TEXT)
@@ -176,6 +180,22 @@ class TestEscaping:
         response = client.get(URL, {"task_name": NAME})
 
         assert response["Content-Type"] == "application/json"
+
+    def test_the_raw_answer_holds_no_markup_for_htmx_to_put_into_the_page(
+        self, client, manager, user
+    ):
+        manager.async_task_lifecycle("create", NAME, user=user)
+        manager.update_progress(NAME, self.TEXT)
+        client.force_login(user)
+
+        raw = client.get(URL, {"task_name": NAME}).content.decode()
+
+        assert not set(raw) & {"<", ">", "&"}
+        assert json.loads(raw)["progress"] == self.SAFE + LINK
+
+
+class ElsewhereManager(ModelTrackingAsyncManager):
+    record_model = "project.InheritedRecord"
 
 
 def nothing(request, rows):
@@ -191,6 +211,76 @@ class TestVisible:
         client.force_login(auditor)
 
         assert poll(client) == (286, make_answer("failed", None, "Failed"))
+
+
+class TestFollowing:
+    """The way from PowerCRUD's modal to the task's own page."""
+
+    @pytest.fixture
+    def created(self, manager, user):
+        manager.async_task_lifecycle("create", NAME, user=user)
+
+    @pytest.mark.usefixtures("created")
+    def test_strangers_get_no_link(self, client, stranger):
+        client.force_login(stranger)
+
+        assert poll(client)[1]["progress"] is None
+
+    @pytest.mark.usefixtures("created")
+    def test_without_the_pages_there_is_no_link(self, client, user, settings):
+        settings.ROOT_URLCONF = "tests.project.urls_without_pages"
+        client.force_login(user)
+
+        assert poll(client)[1]["progress"] is None
+
+    @pytest.mark.usefixtures("created")
+    def test_one_s_own_task_out_of_sight_has_no_link(self, client, user, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.test_poll.nothing"}
+        client.force_login(user)
+
+        assert poll(client)[1]["progress"] is None
+
+    @pytest.mark.usefixtures("created")
+    def test_a_queued_task_says_so_beside_the_link(self, client, user):
+        client.force_login(user)
+
+        assert poll(client) == (200, make_answer("pending", f"Queued{LINK}", "Queued"))
+
+    @pytest.mark.usefixtures("created")
+    def test_a_running_task_says_how_far_it_is_beside_the_link(self, client, manager, user):
+        manager.async_task_lifecycle("start", NAME)
+        manager.update_progress(NAME, "1/2")
+        client.force_login(user)
+
+        assert poll(client)[1]["progress"] == f"1/2{LINK}"
+
+    @pytest.mark.usefixtures("created")
+    def test_the_link_leads_to_a_page_that_opens(self, client, user):
+        client.force_login(user)
+        [url] = re.findall('href="(.+?)"', poll(client)[1]["progress"])
+
+        response = client.get(url)
+
+        assert response.status_code == 200
+        assert NAME in response.content.decode()
+
+    def test_a_name_of_markup_stays_in_the_address(self, client, manager, user):
+        name = f'"><b>{NAME}'
+        manager.async_task_lifecycle("create", name, user=user)
+        client.force_login(user)
+
+        progress = poll(client, name)[1]["progress"]
+
+        assert f'href="/tasks/%22%3E%3Cb%3E{NAME}/"' in progress
+
+    def test_a_record_in_another_table_than_the_pages_show_has_no_link(self, rf, user):
+        ElsewhereManager().async_task_lifecycle("create", NAME, user=user)
+        request = rf.get(URL, {"task_name": NAME})
+        request.user = user
+
+        answer = json.loads(build_poll(ElsewhereManager)(request).content)
+
+        assert answer == make_answer("pending", None, "Queued")
 
 
 class TestElsewhere:

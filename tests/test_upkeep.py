@@ -10,9 +10,11 @@ from django.utils import timezone
 from django_q.brokers import get_broker
 from django_q.models import Task
 
-from powercrud_tracking import evidence, upkeep
+from powercrud_tracking import evidence, records, upkeep
+from powercrud_tracking.config import get_config
 from powercrud_tracking.lifecycle import OPEN, Status
 from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
+from tests.project.models import NameOnlyRecord
 from tests.project.tasks import add
 
 pytestmark = pytest.mark.django_db
@@ -50,8 +52,18 @@ def let_be_silent(task_name, silent=TWO_HOURS):
 
 
 def make_result(task_name, **values):
+    task = build_result(task_name, **values)
+    task.save(force_insert=True)
+    return task
+
+
+def make_results(number, **values):
+    Task.objects.bulk_create(build_result(f"task-{n}", **values) for n in range(number))
+
+
+def build_result(task_name, **values):
     now = timezone.now()
-    given = {"id": task_name.ljust(32, "0")[:32], "func": "math.floor", "success": True}
+    given = {"id": task_name.rjust(32, "0")[-32:], "func": "math.floor", "success": True}
     given |= {
         "started": now,
         "stopped": now,
@@ -60,7 +72,11 @@ def make_result(task_name, **values):
         "kwargs": {},
         "attempt_count": 1,
     }
-    return Task.objects.create(name=task_name, **{**given, **values})
+    return Task(name=task_name, **{**given, **values})
+
+
+def read_one(row):
+    return records.Record(row, records.get_record_map(get_config()))
 
 
 def get_status(task_name):
@@ -252,6 +268,68 @@ class TestReconcile:
         assert few <= many <= few + 11
 
 
+class TestReconcileInBatches:
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.parametrize("number", [4, 5, 6])
+    def test_each_row_is_judged_once_though_the_broker_closes_connections(
+        self, monkeypatch, number
+    ):
+        monkeypatch.setattr(upkeep, "BATCH", 2)
+        make_rows(number, worker=GONE, attempts=1)
+        make_result("task-3")
+
+        report = upkeep.reconcile()
+
+        lost = [f"task-{n}" for n in range(number) if n != 3]
+        assert (report.ended, sorted(report.lost), report.left) == (["task-3"], lost, {})
+
+
+class TestReconcileManyEnds:
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.parametrize("success", [True, False], ids=["success", "failure"])
+    def test_a_thousand_cost_as_many_queries_as_three(self, success):
+        def reconcile(number):
+            for model in (AsyncTaskRecord, AsyncTaskAttempt, Task):
+                model.objects.all().delete()
+            make_rows(number, worker=GONE, attempts=1)
+            make_results(number, success=success, result="bad")
+            return count_queries(upkeep.reconcile)
+
+        few = reconcile(3)
+
+        many = reconcile(1000)
+
+        status = Status.SUCCESS if success else Status.FAILED
+        assert AsyncTaskRecord.objects.with_status([status]).count() == 1000
+        assert AsyncTaskAttempt.objects.count() == (0 if success else 1000)
+        # On SQLite a long INSERT is split, in Django 5.2 at 999 parameters.
+        assert few <= many <= few + 11
+
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no row locks")
+    def test_a_row_that_somebody_holds_keeps_no_other_from_its_end(self):
+        for name in ("held", "free"):
+            make_row(name, worker=GONE, attempts=1)
+            make_result(name)
+        other = connection.copy()
+        other.set_autocommit(False)
+        with other.cursor() as cursor:
+            cursor.execute(
+                "UPDATE powercrud_tracking_asynctaskrecord SET message = 'held' "
+                "WHERE task_name = 'held'"
+            )
+
+        try:
+            report = upkeep.reconcile()
+        finally:
+            other.rollback()
+            other.close()
+
+        assert (get_status("held"), get_status("free")) == (Status.IN_PROGRESS, Status.SUCCESS)
+        assert report.ended == ["free"]
+        assert report.left == {"held": "its end could not be recorded"}
+
+
 class TestUnreadableResult:
     def test_arguments_that_cannot_be_unpickled_stop_nothing(self):
         make_row("task")
@@ -392,6 +470,51 @@ class TestPrune:
         many = count_queries(upkeep.prune)
 
         assert many == few
+
+
+class TestFindPruneTime:
+    @pytest.mark.parametrize(
+        ("status", "field"),
+        [("success", "completed_at"), ("failed", "failed_at"), ("lost", "failed_at")],
+    )
+    def test_pruning_removes_the_task_then_and_not_before(self, monkeypatch, status, field):
+        ended = timezone.now() - timedelta(days=3)
+        row = make_row("a", status, **{field: ended})
+        at = upkeep.find_prune_time(read_one(row))
+
+        monkeypatch.setattr(timezone, "now", lambda: at)
+        before = upkeep.prune()
+        monkeypatch.setattr(timezone, "now", lambda: at + timedelta(microseconds=1))
+        after = upkeep.prune()
+
+        assert (before, after) == (0, 1)
+
+    def test_without_an_end_the_last_sign_of_life_counts_in_both(self, monkeypatch):
+        row = make_row("a", "failed")
+        row.refresh_from_db()
+        at = upkeep.find_prune_time(read_one(row))
+
+        monkeypatch.setattr(timezone, "now", lambda: at + timedelta(microseconds=1))
+
+        assert upkeep.prune() == 1
+        assert at == row.updated_at + timedelta(days=180)
+
+    @pytest.mark.parametrize("status", sorted(OPEN))
+    def test_open_tasks_have_none(self, status):
+        assert upkeep.find_prune_time(read_one(make_row("a", status))) is None
+
+    @pytest.mark.parametrize("days", [None, {"success": None}, 10**9], ids=str)
+    def test_what_is_kept_for_ever_has_none(self, settings, days):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"RETENTION_DAYS": days}
+        row = make_row("a", "success", completed_at=timezone.now())
+
+        assert upkeep.find_prune_time(read_one(row)) is None
+
+    def test_a_table_without_status_is_never_pruned(self, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.NameOnlyRecord"}
+        row = NameOnlyRecord.objects.create(task_name="a")
+
+        assert upkeep.find_prune_time(read_one(row)) is None
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no row locks")

@@ -1,12 +1,64 @@
-"""PowerCRUD's pages for books and authors."""
+"""The home page, and PowerCRUD's pages for books, authors and the records of tasks."""
 
-from django.contrib.auth.mixins import LoginRequiredMixin
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.mixins import LoginRequiredMixin, PermissionRequiredMixin
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import NoReverseMatch, reverse
+from django.views.decorators.http import require_POST
+from django.views.generic import TemplateView
 from neapolitan.views import CRUDView
+from powercrud.mixins import PowerCRUDMixin
 from powercrud.mixins.async_crud_mixin import PowerCRUDAsyncMixin
 
+from powercrud_tracking.access import get_visible_rows, may_view_records
+from powercrud_tracking.factory import get_manager
 from powercrud_tracking.mixins import AsyncDashboardMixin
+from powercrud_tracking.models import AsyncTaskRecord
 
+from .jobs import JOBS
 from .models import Author, Book
+
+START_PAGES = ["powercrud_tracking:overview", "powercrud_tracking:list"]
+"""Where somebody who may see all tasks begins: the first of these that there is."""
+
+
+class HomeView(TemplateView):
+    """What the bookshop is, and what can be started in it."""
+
+    template_name = "bookshop/home.html"
+
+    def get_context_data(self, **kwargs):
+        may = self.request.user.has_perm
+        jobs = [job for job in JOBS.values() if not job.permission or may(job.permission)]
+        return super().get_context_data(jobs=jobs, **kwargs)
+
+
+@login_required
+def show_tasks(request: HttpRequest) -> HttpResponse:
+    """Lead to the overview, and those who may not see it to their own tasks."""
+    if may_view_records(request.user):
+        for name in START_PAGES:
+            try:
+                return redirect(reverse(name))
+            except NoReverseMatch:
+                continue
+    return redirect("powercrud_tracking:mine")
+
+
+@login_required
+@require_POST
+def start_job(request: HttpRequest, name: str) -> HttpResponse:
+    """Queue a task and lead to its page."""
+    job = JOBS.get(name)
+    if job is None:
+        raise Http404
+    if job.permission and not request.user.has_perm(job.permission):
+        raise PermissionDenied
+    manager = get_manager(format_user="bookshop.formatters.full_name_and_login")
+    task_name = manager.launch_async_task(job.func, user=request.user, affected_objects=job.objects)
+    return redirect("powercrud_tracking:detail", task_name=task_name)
 
 
 class ShopView(LoginRequiredMixin, PowerCRUDAsyncMixin, CRUDView):
@@ -76,3 +128,29 @@ class AuthorView(ShopView):
     fields = ["name", "country"]
     filterset_fields = ["country"]
     bulk_fields = ["country"]
+
+
+class TaskRecordView(PermissionRequiredMixin, PowerCRUDMixin, CRUDView):
+    """The records in PowerCRUD's own list, for those who like its filters and columns."""
+
+    model = AsyncTaskRecord
+    permission_required = "powercrud_tracking.view_asynctaskrecord"
+
+    # To be looked at: it answers no method and has no address by which one could be changed.
+    http_method_names = ["get", "head", "options"]
+    url_base = "task-records"
+    base_template_path = "bookshop/base.html"
+    view_title = "Task records"
+    use_htmx = True
+    use_modal = True
+    searchable_selects = False
+    show_record_count = True
+    paginate_by = 25
+    column_width_policy = "semantic"
+    default_datetime_value_format = "datetime"
+    fields = ["func", "status", "user_label", "affected_objects", "created_at", "message"]
+    detail_fields = "__all__"
+    filterset_fields = ["status", "func", "user_label"]
+
+    def get_queryset(self):
+        return get_visible_rows(self.request).newest_first()

@@ -43,7 +43,9 @@ POWERCRUD_SETTINGS = {
 }
 
 POWERCRUD_ASYNC_DASHBOARD = {
-    "BASE_TEMPLATE": "bookshop/base.html",
+    # Our own layout with the shop's navigation on top. The strict policy for these pages (see
+    # bookshop/csp.py) would not let the layout of PowerCRUD's pages work.
+    "BASE_TEMPLATE": "bookshop/tasks.html",
 }
 
 Q_CLUSTER = {
@@ -51,11 +53,11 @@ Q_CLUSTER = {
     "orm": "default",
     "workers": 2,
     "poll": 0.2,
-    "timeout": 60,
-    # Longer than the timeout: a task that still runs must not be handed out again.
-    "retry": 120,
-    "max_attempts": 1,
-    "ack_failures": True,
+    "timeout": 40,
+    # Longer than the timeout: a task that still runs must not be handed out again. And the
+    # time after which a task that failed gets its second attempt.
+    "retry": 45,
+    "max_attempts": 2,
 }
 
 CRISPY_ALLOWED_TEMPLATE_PACKS = "tailwind"
@@ -76,6 +78,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "bookshop.csp.ContentSecurityPolicyMiddleware",
 ]
 
 ROOT_URLCONF = "bookshop_site.urls"
@@ -125,7 +128,7 @@ CACHES = {
 SESSION_ENGINE = "django.contrib.sessions.backends.cache"
 
 LOGIN_URL = "login"
-LOGIN_REDIRECT_URL = "home"
+LOGIN_REDIRECT_URL = "show-tasks"
 LOGOUT_REDIRECT_URL = "home"
 
 LANGUAGE_CODE = "en-gb"

@@ -13,13 +13,14 @@ def main() -> int:
     """Measure on SQLite, and on PostgreSQL if it answers."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds and rows")
+    parser.add_argument("--pages", action="store_true", help="the pages instead of the events")
     options = parser.parse_args()
 
     if "BENCH_DATABASE" in os.environ:
         # Django must not be loaded before the database is chosen.
-        from tests.bench.database import run
+        from tests.bench import database, pages
 
-        run(quick=options.quick)
+        (pages if options.pages else database).run(quick=options.quick)
         return 0
     with tempfile.TemporaryDirectory() as folder:
         names = [str(Path(folder) / "bench.sqlite3")]

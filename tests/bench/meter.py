@@ -3,11 +3,11 @@
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import connection
+from django.db import connections
 
 type Statement = tuple[str, Any]
 
@@ -29,7 +29,9 @@ def measure() -> Iterator[Measured]:
         measured.statements.append((sql, params))
         return execute(sql, params, *rest)
 
-    with connection.execute_wrapper(keep):
+    with ExitStack() as stack:
+        for connection in connections.all():
+            stack.enter_context(connection.execute_wrapper(keep))
         began = time.perf_counter()
         try:
             yield measured

@@ -1,4 +1,4 @@
-"""Fill an empty bookshop: authors, 120 books, two people."""
+"""Fill an empty bookshop: authors, 120 books, two people who may log in and three who worked."""
 
 from decimal import Decimal
 from itertools import product
@@ -24,6 +24,8 @@ LAST_WORDS = [
     "Atlas", "Bridge", "Garden", "Harbour", "Lantern",
     "Meadow", "Orchard", "River", "Summer", "Winter",
 ]  # fmt: skip
+# They may not log in; the made-up history has tasks of theirs.
+COLLEAGUES = {"mira": ("Mira", "Holm"), "joan": ("Joan", "Petit"), "tomas": ("Tomas", "Vera")}
 # Every ninth book is out of print, every third of the others is not in stock.
 OUT_OF_PRINT_EVERY = 9
 OUT_OF_STOCK_EVERY = 3
@@ -47,6 +49,9 @@ class Command(BaseCommand):
             people.create_superuser("admin", password="admin", first_name="Ada", last_name="Keller")
         if not people.filter(username="reader").exists():
             people.create_user("reader", password="reader", first_name="Rafi", last_name="Stone")
+        for username, (first_name, last_name) in COLLEAGUES.items():
+            names = {"first_name": first_name, "last_name": last_name}
+            people.get_or_create(username=username, defaults={**names, "password": "!"})
 
 
 def build_books(authors: list[Author]) -> list[Book]:

@@ -1,0 +1,64 @@
+"""What a visitor can start with a button on the home page."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from . import tasks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A button and the task behind it.
+
+    Args:
+        name: word in the address.
+        label: what the button says.
+        hint: what will happen.
+        func: what runs.
+        objects: what it works on.
+        permission: what it takes; empty if a login is enough.
+    """
+
+    name: str
+    label: str
+    hint: str
+    func: Callable
+    objects: str
+    permission: str = ""
+
+
+JOBS = {
+    job.name: job
+    for job in [
+        Job(
+            name="recalculate-prices",
+            label="Recalculate all prices",
+            hint="Takes about half a minute and says how far it is.",
+            func=tasks.recalculate_prices,
+            objects="all books",
+            permission="bookshop.change_book",
+        ),
+        Job(
+            name="fetch-supplier-prices",
+            label="Fetch the supplier's prices",
+            hint="Fails at first; the second attempt, 45 seconds later, succeeds.",
+            func=tasks.fetch_supplier_prices,
+            objects="the supplier's price list",
+            permission="bookshop.change_book",
+        ),
+        Job(
+            name="export-catalogue",
+            label="Export the catalogue",
+            hint="Succeeds after some seconds.",
+            func=tasks.export_catalogue,
+            objects="all books",
+        ),
+        Job(
+            name="print-price-tags",
+            label="Print price tags",
+            hint="Fails after some seconds, with a traceback, and once more 45 seconds later.",
+            func=tasks.print_price_tags,
+            objects="all books",
+        ),
+    ]
+}

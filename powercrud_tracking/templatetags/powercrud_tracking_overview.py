@@ -1,0 +1,50 @@
+"""How the overview leads into the list, and draws the length of a bar."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django import template
+from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
+
+from powercrud_tracking.charts import get_share
+from powercrud_tracking.records import get_title
+
+register = template.Library()
+register.filter("func_title", get_title)
+
+
+@register.simple_tag
+def list_query(**values: Any) -> str:
+    """Return what stands behind the "?" of the list's address, without what is empty.
+
+    Times are written as a ``datetime-local`` input has them, in the active time zone.
+    """
+    return urlencode({name: _write(value) for name, value in values.items() if value})
+
+
+def _write(value: Any) -> str:
+    if not isinstance(value, datetime):
+        return str(value)
+    local = timezone.localtime(value) if timezone.is_aware(value) else value
+    return local.strftime("%Y-%m-%dT%H:%M")
+
+
+@register.filter
+def share_of(value: timedelta, most: timedelta) -> str:
+    """Return how much of the most this is, as the length of a bar: "40%"."""
+    return get_share(value.total_seconds(), most.total_seconds())
+
+
+@register.filter
+def grouped(value: int) -> str:
+    """Return a number as counts are written: "1,390"."""
+    return number_format(value, force_grouping=True)
+
+
+@register.filter
+def percent(value: float) -> str:
+    """Return a part of a whole as people write it: "2.4 %"."""
+    return _("%(number)s %%") % {"number": number_format(100 * value, 1)}

@@ -1,0 +1,66 @@
+"""How the page of a task writes times."""
+
+from datetime import datetime
+
+from django import template
+from django.contrib.humanize.templatetags.humanize import naturaltime
+from django.utils import dateformat, formats, timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timezone import template_localtime
+from django.utils.translation import gettext as _
+
+register = template.Library()
+
+
+@register.filter
+def relative_time(value: datetime | None) -> SafeString | str:
+    """Return a time as people say it, "3 minutes ago", with the exact one on hover."""
+    if value is None:
+        return ""
+    local = template_localtime(value)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        local.isoformat(),
+        _write(local),
+        naturaltime(value),
+    )
+
+
+@register.filter
+def exact_time(value: datetime | None, after: datetime | None = None) -> SafeString | str:
+    """Return a time to the millisecond, in the active time zone.
+
+    Args:
+        value: the time.
+        after: a time told just before it: the date is left out if it is the same.
+    """
+    if value is None:
+        return ""
+    local = template_localtime(value)
+    is_same_day = after is not None and template_localtime(after).date() == local.date()
+    written = dateformat.format(local, "H:i:s" if is_same_day else "Y-m-d H:i:s")
+    return format_html(
+        '<time datetime="{}">{}</time>',
+        local.isoformat(),
+        f"{written}.{local.microsecond // 1000:03d}",
+    )
+
+
+@register.filter
+def due_date(value: datetime) -> SafeString:
+    """Return the date of something that is going to happen, and say if it is due."""
+    local = template_localtime(value)
+    date = format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        local.isoformat(),
+        _write(local),
+        formats.date_format(local, "DATE_FORMAT"),
+    )
+    if value > timezone.now():
+        return date
+    return format_html("{} ({})", date, _("the next pruning removes it"))
+
+
+def _write(local: datetime) -> str:
+    return dateformat.format(local, "Y-m-d H:i:s T" if timezone.is_aware(local) else "Y-m-d H:i:s")

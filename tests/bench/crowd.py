@@ -1,0 +1,173 @@
+"""Fifty people who have the list open, and a web server that answers them."""
+
+import http.client
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from django.contrib.auth import get_user_model
+from django.db import connections
+from django.test import Client
+from django.urls import reverse
+
+from tests.bench.history import use
+from tests.bench.meter import write_table
+from tests.bench.pages import POLL_HEADERS
+
+PEOPLE = 50
+SECONDS = 20
+PAUSE = 5.0
+"""Seconds between two polls of somebody who really looks at the page."""
+HOST, PORT = "127.0.0.1", 8123
+WORKERS, THREADS = 2, 4
+
+
+@dataclass
+class Answers:
+    """What the people got.
+
+    Args:
+        milliseconds: how long each answer took.
+        errors: how many requests got none, or another one.
+        seconds: until the last answer.
+    """
+
+    milliseconds: list[float] = field(default_factory=list)
+    errors: int = 0
+    seconds: float = 0.0
+
+
+def report(alias: str, *, quick: bool) -> str:
+    """Return the table of the list under fifty people, for the history in a database."""
+    seconds = SECONDS // 5 if quick else SECONDS
+    cookies = log_in(alias)
+    rows = []
+    with serving(alias):
+        headers = {"full renders": {}, "unchanged polls": find_poll_headers(cookies[0])}
+        for name, extra in headers.items():
+            if extra is None:
+                continue
+            for pace, pause in {"one after the other": 0.0, f"every {PAUSE:.0f} s": PAUSE}.items():
+                answers = ask(cookies, extra, seconds=seconds, pause=pause)
+                rows.append((f"{name}, {pace}", *_sum_up(answers)))
+    heads = ["requests a second", "median, ms", "95th percentile, ms", "errors"]
+    table = write_table([f"{PEOPLE} people for {seconds} s", *heads], rows)
+    server = f"gunicorn with {WORKERS} workers of {THREADS} threads"
+    return f"{table}\n\n{server}; {os.cpu_count()} cores for it, the database and the people."
+
+
+def _sum_up(answers: Answers) -> tuple[float, float, float, int]:
+    took = answers.milliseconds
+    return (
+        len(took) / answers.seconds,
+        statistics.median(took),
+        statistics.quantiles(took, n=20)[-1],
+        answers.errors,
+    )
+
+
+def log_in(alias: str) -> list[str]:
+    """Return the cookies of as many people, each with a session of their own."""
+    cookies = []
+    with use(alias):
+        for person in get_user_model().objects.order_by("pk")[:PEOPLE]:
+            client = Client()
+            client.force_login(person)
+            cookies.append(f"sessionid={client.cookies['sessionid'].value}")
+    return cookies
+
+
+@contextmanager
+def serving(alias: str) -> Iterator[None]:
+    """Let gunicorn serve the test project on a database."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [
+            *(sys.executable, "-m", "gunicorn", "--worker-class", "gthread"),
+            *("--bind", f"{HOST}:{PORT}", "--workers", str(WORKERS), "--threads", str(THREADS)),
+            *("--keep-alive", "30", "--log-level", "error", "--no-control-socket"),
+            "django.core.wsgi:get_wsgi_application()",
+        ]
+        environment = {
+            **os.environ,
+            "BENCH_SERVED": connections[alias].settings_dict["NAME"],
+            "BENCH_CACHE": folder,
+        }
+        server = subprocess.Popen(command, env=environment)
+        try:
+            _wait_for(server)
+            yield
+        finally:
+            server.terminate()
+            server.wait(15)
+
+
+def _wait_for(server: subprocess.Popen) -> None:
+    for _ in range(100):
+        if server.poll() is not None:
+            raise RuntimeError("gunicorn did not start.")
+        with suppress(OSError):
+            _get(http.client.HTTPConnection(HOST, PORT, timeout=5), "", {})
+            return
+        time.sleep(0.1)
+    raise RuntimeError("gunicorn does not answer.")
+
+
+def find_poll_headers(cookie: str) -> dict[str, str] | None:
+    """Return what a poll says when nothing has happened, if the list knows that."""
+    connection = http.client.HTTPConnection(HOST, PORT, timeout=30)
+    response = _get(connection, cookie, POLL_HEADERS)
+    token = response.headers["ETag"]
+    return None if token is None else {**POLL_HEADERS, "If-None-Match": token}
+
+
+def ask(cookies: list[str], headers: dict[str, str], *, seconds: float, pause: float) -> Answers:
+    """Let everybody ask for the list, again and again, for some seconds."""
+    answers = Answers()
+    expected = 304 if "If-None-Match" in headers else 200
+    begin = time.perf_counter() + 0.5
+
+    def look(cookie: str, late: float) -> None:
+        connection = http.client.HTTPConnection(HOST, PORT, timeout=30)
+        due = begin + late
+        while due < begin + seconds:
+            time.sleep(max(0.0, due - time.perf_counter()))
+            began = time.perf_counter()
+            try:
+                status = _get(connection, cookie, headers).status
+            except (OSError, http.client.HTTPException):
+                status = None
+                connection.close()
+            if status == expected:
+                answers.milliseconds.append((time.perf_counter() - began) * 1000)
+            else:
+                answers.errors += 1
+            due = max(due + pause, time.perf_counter())
+
+    threads = [
+        threading.Thread(target=look, args=(cookie, pause * number / len(cookies)))
+        for number, cookie in enumerate(cookies)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    answers.seconds = time.perf_counter() - begin
+    return answers
+
+
+def _get(
+    connection: http.client.HTTPConnection, cookie: str, headers: dict[str, str]
+) -> http.client.HTTPResponse:
+    connection.request(
+        "GET", reverse("powercrud_tracking:list"), headers={"Cookie": cookie, **headers}
+    )
+    response = connection.getresponse()
+    response.read()
+    return response

@@ -1,0 +1,57 @@
+from datetime import UTC, datetime, timedelta
+from datetime import timezone as fixed
+
+import pytest
+from django.conf import settings
+from django.utils import timezone
+
+from powercrud_tracking.templatetags.powercrud_tracking_task import (
+    due_date,
+    exact_time,
+    relative_time,
+)
+
+AT = datetime(2026, 1, 2, 3, 4, 5, 67_890, tzinfo=UTC)
+NAIVE = AT.replace(tzinfo=None)
+
+
+class TestNothing:
+    @pytest.mark.parametrize("write", [exact_time, relative_time])
+    def test_a_time_that_is_not_known_is_written_as_nothing(self, write):
+        assert write(None) == ""
+
+
+class TestExactTime:
+    def test_it_is_told_to_the_millisecond(self):
+        assert exact_time(NAIVE).endswith(">2026-01-02 03:04:05.067</time>")
+
+    def test_the_date_is_not_repeated(self):
+        assert exact_time(NAIVE, NAIVE).endswith(">03:04:05.067</time>")
+        assert ">2026-01-02 " in exact_time(NAIVE, NAIVE - timedelta(days=1))
+
+    @pytest.mark.skipif(not settings.USE_TZ, reason="local times have no zone")
+    def test_it_is_in_the_active_time_zone(self):
+        with timezone.override(fixed(timedelta(hours=5, minutes=30))):
+            written = exact_time(AT)
+
+        assert written == (
+            '<time datetime="2026-01-02T08:34:05.067890+05:30">2026-01-02 08:34:05.067</time>'
+        )
+
+
+class TestRelativeTime:
+    def test_the_exact_one_is_on_hover(self):
+        written = relative_time(timezone.now() - timedelta(minutes=3, seconds=5))
+
+        assert ">3\xa0minutes ago</time>" in written
+        assert " title=" in written
+
+
+class TestDueDate:
+    def test_what_is_to_come_is_a_date(self):
+        assert due_date(timezone.now() + timedelta(days=3)).endswith("</time>")
+
+    def test_what_is_due_says_so(self):
+        written = due_date(timezone.now() - timedelta(days=3))
+
+        assert written.endswith("</time> (the next pruning removes it)")
