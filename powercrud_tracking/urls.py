@@ -3,7 +3,7 @@
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from powercrud_tracking import views
+from powercrud_tracking import lists, views
 
 
 class TaskNameConverter(StringConverter):
@@ -17,8 +17,8 @@ register_converter(TaskNameConverter, "powercrud_task_name")
 app_name = "powercrud_tracking"
 
 urlpatterns = [
-    path("", views.RecordList.as_view(), name="list"),
+    path("", lists.RecordList.as_view(), name="list"),
     path("overview/", views.Overview.as_view(), name="overview"),
-    path("mine/", views.OwnRecordList.as_view(), name="mine"),
+    path("mine/", lists.OwnRecordList.as_view(), name="mine"),
     path("<powercrud_task_name:task_name>/", views.RecordDetail.as_view(), name="detail"),
 ]

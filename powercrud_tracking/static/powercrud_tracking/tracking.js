@@ -1,10 +1,11 @@
 // What the pages do by themselves. Without it they say the same, once.
 "use strict";
 
+// An element with data-poll asks its server every so many seconds for what has changed. htmx puts
+// the answer in its place; when to ask, and what about, is decided here.
 (() => {
-  // An element with data-poll asks its server every so many seconds for what has changed. htmx
-  // puts the answer in its place; when to ask, and what about, is decided here.
   const LONGEST = 60;
+  const READ = "[data-row]:focus-within, .tracking-overview details[open], .tracking-overview :focus-visible";
 
   function start(region) {
     const pace = Number(region.dataset.poll);
@@ -13,10 +14,11 @@
     let wait = pace;
     let token = "";
     let timer = null;
+    let before = new Map();
 
-    const findOpen = () => [...document.querySelectorAll("[data-row][data-open]")];
-    const isReading = () => document.activeElement?.closest("[data-row]");
-    const isDone = () => !region.isConnected || !(region.dataset.first || findOpen().length);
+    const getStatuses = () =>
+      new Map([...document.querySelectorAll("[data-told]")].map((each) => [each.id, each.dataset.status]));
+    const isDone = () => !region.isConnected || !(region.dataset.first || document.querySelector("[data-open]"));
 
     function plan(seconds) {
       clearTimeout(timer);
@@ -24,29 +26,34 @@
     }
 
     function ask() {
-      if (document.hidden || isReading()) return plan(pace);
+      // What somebody reads or has in hand stays as it is, and nobody sees a hidden tab.
+      if (document.hidden || document.querySelector(READ)) return plan(pace);
       htmx.trigger(region, "tracking-poll");
     }
 
     region.addEventListener("htmx:configRequest", (event) => {
+      before = getStatuses();
       if (token) event.detail.headers["If-None-Match"] = token;
-      const keys = findOpen().map((row) => row.dataset.row);
-      if (keys.length) event.detail.parameters.row = keys;
+      const rows = [...document.querySelectorAll("[data-row][data-open]")];
+      if (rows.length) event.detail.parameters.row = rows.map((row) => row.dataset.row);
+    });
+
+    region.addEventListener("htmx:beforeSwap", (event) => {
+      if (event.detail.xhr.status === 304) event.detail.shouldSwap = false;
     });
 
     region.addEventListener("htmx:afterRequest", (event) => {
       const { status } = event.detail.xhr;
       const isAnswered = status === 304 || (status >= 200 && status < 300);
-      if (isAnswered) token = event.detail.xhr.getResponseHeader("ETag") || token;
+      if (isAnswered) token = event.detail.xhr.getResponseHeader("ETag") ?? "";
       wait = isAnswered ? pace : Math.min(wait * 2, LONGEST);
       paused.textContent = isAnswered ? "" : paused.dataset.text;
+      const after = getStatuses();
+      const changed = [...after].filter(([id, now]) => before.has(id) && before.get(id) !== now);
+      if (changed.length) {
+        said.textContent = changed.map(([id]) => document.getElementById(id).dataset.told).join(", ");
+      }
       plan(wait);
-    });
-
-    document.body.addEventListener("htmx:oobBeforeSwap", (event) => {
-      const before = event.detail.target;
-      const after = event.detail.fragment.querySelector?.("[data-told]");
-      if (after && before.dataset.status !== after.dataset.status) said.textContent = after.dataset.told;
     });
 
     document.addEventListener("visibilitychange", () => {
@@ -67,7 +74,7 @@
 // Copy buttons: <button data-copy-from="ID" data-copied="..." data-selected="..." hidden>.
 (() => {
   const told = document.createElement("p");
-  told.className = "tracking-told";
+  told.className = "tracking-unseen";
   told.setAttribute("role", "status");
 
   const show = (root) => {
