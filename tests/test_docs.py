@@ -13,6 +13,7 @@ import powercrud_tracking
 from powercrud_tracking.config import DEFAULT_FIELDS, FIELD_ALIASES, SETTING_KEYS, DashboardConfig
 from powercrud_tracking.lifecycle import ALL, OPEN, TABLE, Event, Status, get_status_after
 from powercrud_tracking.recorder import Recorder
+from powercrud_tracking.urls import urlpatterns
 from powercrud_tracking.validation import SETTING, VIEW_KEYS, find_problems
 
 PACKAGE = Path(powercrud_tracking.__file__).parent
@@ -294,6 +295,18 @@ class TestSignalsPage:
         rows = read_table(read("docs", "signals.md"), "| argument | what it is |")
 
         assert [row[0].strip("`") for row in rows] == sent
+
+
+class TestPagesPage:
+    def test_its_addresses_are_those_of_the_code(self):
+        rows = read_table(
+            read("docs", "dashboard.md"), "| name | address | what it shows | for whom |"
+        )
+        written = {name.strip("`"): address.strip("`") for name, address, *_ in rows}
+
+        assert written == {
+            each.name: f"tasks/{re.sub('<[^:>]+:', '<', str(each.pattern))}" for each in urlpatterns
+        }
 
 
 class TestTestingPage:
