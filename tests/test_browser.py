@@ -1,28 +1,24 @@
 """What people do, in a real browser, with a real web server and a real cluster."""
 
-import time
-
 import pytest
 
 from tests.browser import SECONDS, open_bulk_form, start_bulk_update
 
 pytestmark = pytest.mark.browser
 
-STATUS = "article .tracking-status"
-
-
-def reload_until(page, locator, *, seconds=SECONDS):
-    """Look at a page again and again until something is there."""
-    deadline = time.monotonic() + seconds
-    while not locator.count():
-        assert time.monotonic() < deadline, f"{page.url} never had {locator}."
-        page.wait_for_timeout(500)
-        page.reload()
+STATUS = "#tracking-task .tracking-status"
 
 
 def wait_for_status(page, word, *, seconds=SECONDS):
-    """Look at a task's page until it says so."""
-    reload_until(page, page.locator(STATUS).filter(has_text=word), seconds=seconds)
+    """Look at a task's page, which moves by itself, until it says so."""
+    page.locator(STATUS).filter(has_text=word).wait_for(timeout=seconds * 1000)
+
+
+def note_loads(page):
+    """Return a list that grows whenever the page is loaded anew."""
+    loads = []
+    page.on("load", lambda: loads.append(page.url))
+    return loads
 
 
 class TestBulkUpdate:
@@ -34,10 +30,12 @@ class TestBulkUpdate:
         start_bulk_update(page, ["The Amber Bridge", "The Amber Garden"], "price", "4.50")
         page.get_by_role("link", name="Follow this task").click()
         page.wait_for_url("**/tasks/**")
+        loads = note_loads(page)
         wait_for_status(page, "Succeeded")
 
+        assert loads == []
         assert page.get_by_role("heading", name="Bulk update task").is_visible()
-        assert "completed update: 2 processed" in page.locator("article").inner_text()
+        assert "completed update: 2 processed" in page.locator(".tracking-task").inner_text()
 
     def test_one_that_fails_shows_its_reason_in_the_modal_and_on_its_page(self, visit):
         page = visit("admin").page
@@ -67,17 +65,25 @@ class TestBulkUpdate:
 
         assert page.locator(STATUS).inner_text() == "Failed"
 
-    def test_a_running_one_can_be_followed_before_it_ends(self, visit):
+    def test_a_running_one_is_followed_to_its_end_without_a_reload(self, visit):
         page = visit("admin").page
         page.goto("/")
         page.get_by_role("button", name="Recalculate all prices").click()
         page.wait_for_url("**/tasks/**")
 
+        loads = note_loads(page)
+        bar = page.locator("#tracking-task").get_by_role("progressbar")
+        bar.wait_for()
+        seen = {bar.get_attribute("value")}
         wait_for_status(page, "Running")
-        bar = page.locator("article").get_by_role("progressbar")
-        reload_until(page, bar)
+        while len(seen) < 3:
+            page.wait_for_timeout(500)
+            seen.add(bar.get_attribute("value"))
+        wait_for_status(page, "Succeeded", seconds=3 * SECONDS)
 
-        assert float(bar.get_attribute("value")) < 100
+        assert loads == []
+        assert page.locator("#tracking-said").inner_text() == "Recalculate prices: Succeeded"
+        assert page.get_by_text("What went in and came out").is_visible()
 
 
 class TestFailure:
@@ -89,8 +95,8 @@ class TestFailure:
 
         wait_for_status(page, "Failed")
 
-        assert "PrinterError: Out of paper" in page.locator("article").inner_text()
-        assert "in print_price_tags" in page.locator("article").inner_text()
+        assert "PrinterError: Out of paper" in page.locator(".tracking-task").inner_text()
+        assert "in print_price_tags" in page.locator(".tracking-task").inner_text()
 
     def test_a_second_attempt_that_succeeds_leaves_the_first_to_be_read(self, visit):
         page = visit("admin").page
@@ -102,7 +108,7 @@ class TestFailure:
         # django-q2 hands it out again after `retry` seconds, 45 here.
         wait_for_status(page, "Succeeded", seconds=45 + SECONDS)
 
-        assert "SupplierUnreachableError: No answer" in page.locator("article").inner_text()
+        assert "SupplierUnreachableError: No answer" in page.locator(".tracking-task").inner_text()
 
 
 class TestMyTasks:
