@@ -128,11 +128,13 @@ class AsyncTaskRecordQuerySet(models.QuerySet):
     def get_values(self, *logical: str) -> list[tuple[Any, ...]]:
         """Return these columns of the rows, by logical names; ``None`` for what is not kept."""
         kept = [name for name in logical if name in self.names]
-        places = [kept.index(name) if name in kept else None for name in logical]
-        return [
-            tuple(None if place is None else row[place] for place in places)
-            for row in self.values_list(*(self.names[name] for name in kept))
-        ]
+        values = self.values_list(*(self.names[name] for name in kept))
+        if len(kept) == len(logical):
+            return list(values)
+        lacking = [None] * (len(logical) - len(kept))
+        order = [*kept, *(name for name in logical if name not in self.names)]
+        places = [order.index(name) for name in logical]
+        return [tuple((*row, *lacking)[place] for place in places) for row in values]
 
     def failed_at(self, at: datetime) -> Self:
         """Return the tasks that failed or were lost at exactly this time."""
