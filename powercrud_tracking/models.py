@@ -14,7 +14,8 @@ from powercrud_tracking.lifecycle import FINISHED, OPEN, Status
 
 
 class _Part(models.Subquery):
-    template = "SELECT * FROM (%(subquery)s) part"
+    # By name: beside it, rows that are distinct bring what they are in the order of.
+    template = "SELECT part.row_key FROM (%(subquery)s) part"
     # Where no row can be found, the whole is not asked.
     empty_result_set_value = NotImplemented
 
@@ -120,7 +121,8 @@ class AsyncTaskRecordQuerySet(models.QuerySet):
             size: how many of each at the most.
         """
         parts = [
-            _Part(self.with_status([each]).latest(size).values("pk")) for each in sorted(statuses)
+            _Part(self.with_status([each]).latest(size).values(row_key=models.F("pk")))
+            for each in sorted(statuses)
         ]
         rows = AsyncTaskRecordQuerySet(self.model, using=self.db).named(self.names)
         return rows.filter(pk__in=_AnyOf(*parts))
