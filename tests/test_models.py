@@ -153,6 +153,13 @@ class TestReads:
 
         assert names == {"failed 0", "failed 1", "lost 0", "lost 1"}
 
+    def test_the_latest_of_rows_that_were_made_distinct(self):
+        make(status="failed")
+
+        rows = AsyncTaskRecord.objects.distinct().latest_of_each(["failed", "lost"], 5)
+
+        assert get_names(rows) == {NAME}
+
     def test_the_latest_of_no_row_are_none(self):
         make(status="failed")
 
