@@ -42,6 +42,6 @@ def get_ended(rows: AsyncTaskRecordQuerySet) -> list[Ended]:
     Args:
         rows: of a table that keeps statuses and the time of queueing.
     """
-    found = rows.latest_of_each(FINISHED, LIMIT).get_values(*Ended._fields)
-    ended = [Ended._make(each) for each in found]
+    found = rows.by_time_of_queueing().first_of_each(FINISHED, LIMIT).order_by()
+    ended = [Ended._make(each) for each in found.get_values(*Ended._fields)]
     return sorted(ended, key=attrgetter("created_at"), reverse=True)
