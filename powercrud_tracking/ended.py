@@ -7,8 +7,8 @@ from typing import NamedTuple
 from powercrud_tracking.lifecycle import FINISHED, Status
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
 
-LIMIT = 1_000
-"""Of how many of the newest tasks figures are derived."""
+LIMIT = 500
+"""Of how many of the newest tasks figures are derived: reading them is what the page costs."""
 
 
 class Ended(NamedTuple):
