@@ -256,7 +256,9 @@ def check_access(visitor: Visitor, reader: Visitor, stranger: Visitor) -> Iterat
     tasks, books = reverse("powercrud_tracking:list"), reverse("books-list")
     yield from check_answer(visitor.get(books), "The list of books", 200, "Bulk Edit")
     yield from check_answer(reader.get(books), "The list of books for a reader", 200)
-    yield from check_answer(reader.get(tasks), "The list of tasks for a reader", 403)
+    yield from check_answer(
+        reader.get(tasks), "The list of tasks for a reader", 403, "Your own tasks"
+    )
     login = 'id="id_username"'
     yield from check_answer(stranger.get(tasks), "The list of tasks for a stranger", 200, login)
 

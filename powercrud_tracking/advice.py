@@ -48,15 +48,7 @@ def get_advice(
         case Status.PENDING:
             return _advise_on_queued(record, now)
         case Status.LOST:
-            return (
-                Advice(
-                    text=_(
-                        "Nothing speaks for it any more; the reason says what was looked at. See"
-                        " whether its work is done, and queue it again if it is not. Should it"
-                        " give a sign of life after all, this page will say so."
-                    )
-                ),
-            )
+            return (_advise_on_lost(record),)
         case Status.FAILED:
             return (
                 *_advise_on_exception(record, attempts),
@@ -73,6 +65,23 @@ def _advise_on_queued(record: Record, now: datetime) -> tuple[Advice, ...]:
             text=_("It has waited for more than a minute. Is a cluster running, and is it free?"),
             code="python manage.py qcluster",
         ),
+    )
+
+
+def _advise_on_lost(record: Record) -> Advice:
+    if record.attempts == 0:
+        return Advice(
+            text=_(
+                "It left the queue and, as far as is known, never started: queue it again. The"
+                " reason says what was looked at."
+            )
+        )
+    return Advice(
+        text=_(
+            "Nothing speaks for it any more; the reason says what was looked at. See whether its"
+            " work is done, and queue it again if it is not. Should it give a sign of life after"
+            " all, this page will say so."
+        )
     )
 
 

@@ -19,6 +19,9 @@ from powercrud_tracking.tracebacks import Frame, parse_traceback
 MOST_ATTEMPTS = 20
 """How many failed attempts a page shows."""
 
+MOST_OBJECTS = 500
+"""How many characters of the objects stand in the header; what is longer is shown below, too."""
+
 _MOST_FRAMES = 8
 _MOST_EXCEPTIONS = 8
 _LINKS = {
@@ -180,17 +183,19 @@ def _show_exceptions(text: str) -> list[ShownException]:
 
 
 def get_payloads(record: Record, *, with_result: bool) -> list[ShownPayload]:
-    """Return what was kept of result, arguments and extra.
+    """Return what was kept of result, arguments, extra, and of objects that are many.
 
     Args:
         record: the task.
         with_result: whether the result, which for a failed task is its traceback, belongs to it.
     """
+    is_long = len(record.objects or "") > MOST_OBJECTS
     parts = [
         ("result", _("Result"), record.result if with_result else None, True),
         ("args", _("Arguments"), record.args or None, False),
         ("kwargs", _("Keyword arguments"), record.kwargs or None, False),
         ("extra", _("Extra"), record.extra or None, False),
+        ("objects", _("Objects"), record.objects if is_long else None, False),
     ]
     return [
         ShownPayload(

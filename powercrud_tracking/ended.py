@@ -1,13 +1,14 @@
 """The newest tasks that have ended, read once for everything that is derived from them."""
 
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import NamedTuple
 
 from powercrud_tracking.lifecycle import FINISHED, Status
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
 
-LIMIT = 1_000
-"""Of how many of the newest tasks figures are derived."""
+LIMIT = 500
+"""Of how many of the newest tasks figures are derived: reading them is what the page costs."""
 
 
 class Ended(NamedTuple):
@@ -29,8 +30,8 @@ class Ended(NamedTuple):
     @property
     def ran(self) -> timedelta | None:
         """How long its last attempt ran; that of a lost task nobody knows."""
-        until = {Status.SUCCESS: self.completed_at, Status.FAILED: self.failed_at}.get(self.status)
-        if self.started_at is None or until is None:
+        until = self.completed_at or self.failed_at
+        if self.started_at is None or until is None or self.status == Status.LOST:
             return None
         return max(until - self.started_at, timedelta())
 
@@ -41,5 +42,6 @@ def get_ended(rows: AsyncTaskRecordQuerySet) -> list[Ended]:
     Args:
         rows: of a table that keeps statuses and the time of queueing.
     """
-    found = rows.latest_of_each(FINISHED, LIMIT).get_values(*Ended._fields)
-    return sorted((Ended(*each) for each in found), key=lambda each: each.created_at, reverse=True)
+    found = rows.by_time_of_queueing().first_of_each(FINISHED, LIMIT).order_by()
+    ended = [Ended._make(each) for each in found.get_values(*Ended._fields)]
+    return sorted(ended, key=attrgetter("created_at"), reverse=True)

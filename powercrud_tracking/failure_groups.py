@@ -9,6 +9,7 @@ from datetime import datetime
 from powercrud_tracking.ended import Ended
 from powercrud_tracking.lifecycle import Status
 
+_BROKEN = frozenset({Status.FAILED, Status.LOST})
 _MOST_WORDS = 6
 _MOST_LETTERS = 60
 
@@ -48,26 +49,27 @@ def get_failure_groups(ended: Iterable[Ended]) -> list[FailureGroup]:
     Args:
         ended: tasks, newest first.
     """
-    counts: Counter = Counter()
-    newest: dict[tuple, Ended] = {}
+    counts: Counter[tuple[str, Status, str, bool]] = Counter()
+    latest: dict[tuple[str, Status, str, bool], Ended] = {}
     for each in ended:
-        if each.status in (Status.FAILED, Status.LOST):
+        if each.status in _BROKEN:
             key = (each.func or "", Status(each.status), *find_kind(each.status, each.message))
             counts[key] += 1
-            newest.setdefault(key, each)
+            latest.setdefault(key, each)
     groups = [
         FailureGroup(
             func=func,
             status=status,
             kind=kind,
             is_class=is_class,
-            count=count,
-            last_at=newest[func, status, kind, is_class].created_at,
-            example=newest[func, status, kind, is_class].message or "",
+            count=counts[key],
+            last_at=each.created_at,
+            example=each.message or "",
         )
-        for (func, status, kind, is_class), count in counts.items()
+        for key, each in latest.items()
+        for func, status, kind, is_class in [key]
     ]
-    groups.sort(key=lambda group: group.last_at, reverse=True)
+    # As they were met the latest comes first, and sorting leaves it so among equals.
     return sorted(groups, key=lambda group: -group.count)
 
 

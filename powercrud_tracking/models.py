@@ -19,7 +19,8 @@ _RUN = ("task_name", "status", "created_at", "started_at", "completed_at", "fail
 
 
 class _Part(models.Subquery):
-    template = "SELECT * FROM (%(subquery)s) part"
+    # By name: beside it, rows that are distinct bring what they are in the order of.
+    template = "SELECT part.row_key FROM (%(subquery)s) part"
     # Where no row can be found, the whole is not asked.
     empty_result_set_value = NotImplemented
 
@@ -158,33 +159,37 @@ class AsyncTaskRecordQuerySet(models.QuerySet[Any]):
         at: datetime | None = newest.aggregate(at=models.Min(created))["at"]
         return at
 
-    def latest(self, size: int) -> Self:
-        """Return the newest rows by the time of queueing alone, which an index has in order."""
-        return self.order_by(f"-{self.names['created_at']}")[:size]
+    def by_time_of_queueing(self) -> Self:
+        """Return the newest rows first by that time alone, which an index has in order."""
+        return self.order_by(f"-{self.names['created_at']}")
 
-    def latest_of_each(self, statuses: Iterable[Status | str], size: int) -> Self:
-        """Return the newest rows of each of these statuses, in no order.
+    def first_of_each(self, statuses: Iterable[Status | str], size: int) -> Self:
+        """Return the first rows of each of these statuses, in the order of these rows.
 
-        Asked for together, a database would sort all of them before it takes the newest.
+        Asked for together, a database sorts all of them before it takes the first, or walks
+        past all that have another status.
 
         Args:
             statuses: of which rows are wanted.
             size: how many of each at the most.
         """
         parts = [
-            _Part(self.with_status([each]).latest(size).values("pk")) for each in sorted(statuses)
+            _Part(self.with_status([each])[:size].values(row_key=models.F("pk")))
+            for each in sorted(statuses)
         ]
-        rows = AsyncTaskRecordQuerySet(self.model, using=self.db).named(self.names)
-        return rows.filter(pk__in=_AnyOf(*parts))
+        rows = type(self)(self.model, using=self.db).named(self.names)
+        return rows.filter(pk__in=_AnyOf(*parts)).order_by(*self.query.order_by)
 
     def get_values(self, *logical: str) -> list[tuple[Any, ...]]:
         """Return these columns of the rows, by logical names; ``None`` for what is not kept."""
         kept = [name for name in logical if name in self.names]
-        places = [kept.index(name) if name in kept else None for name in logical]
-        return [
-            tuple(None if place is None else row[place] for place in places)
-            for row in self.values_list(*(self.names[name] for name in kept))
-        ]
+        values = self.values_list(*(self.names[name] for name in kept))
+        if len(kept) == len(logical):
+            return list(values)
+        lacking = [None] * (len(logical) - len(kept))
+        order = [*kept, *(name for name in logical if name not in self.names)]
+        places = [order.index(name) for name in logical]
+        return [tuple((*row, *lacking)[place] for place in places) for row in values]
 
     def failed_at(self, at: datetime) -> Self:
         """Return the tasks that failed or were lost at exactly this time."""

@@ -42,23 +42,23 @@ def get_timings(ended: Iterable[Ended]) -> list[Timing]:
     Args:
         ended: tasks; those of which it is not known how long they ran are left out.
     """
-    runs: dict[str, list[Ended]] = defaultdict(list)
+    waited: dict[str, list[timedelta]] = defaultdict(list)
+    ran: dict[str, list[timedelta]] = defaultdict(list)
     for each in ended:
-        if each.ran is not None:
-            runs[each.func or ""].append(each)
-    timings = [_measure(func, measured) for func, measured in runs.items()]
+        if (took := each.ran) is not None:
+            waited[each.func or ""].append(each.waited)
+            ran[each.func or ""].append(took)
+    timings = [
+        Timing(
+            func=func,
+            runs=len(ran[func]),
+            waited=_spread(sorted(waited[func])),
+            ran=_spread(sorted(ran[func])),
+            total=sum(ran[func], timedelta()),
+        )
+        for func in ran
+    ]
     return sorted(timings, key=lambda timing: (-timing.total, timing.func))
-
-
-def _measure(func: str, runs: Sequence[Ended]) -> Timing:
-    ran = sorted(each.ran for each in runs)
-    return Timing(
-        func=func,
-        runs=len(runs),
-        waited=_spread(sorted(each.waited for each in runs)),
-        ran=_spread(ran),
-        total=sum(ran, timedelta()),
-    )
 
 
 def _spread(ordered: Sequence[timedelta]) -> Spread:

@@ -18,7 +18,7 @@ from powercrud_tracking.access import (
 from powercrud_tracking.advice import get_advice
 from powercrud_tracking.attempts import get_attempts
 from powercrud_tracking.config import get_config
-from powercrud_tracking.details import MOST_ATTEMPTS, get_failures, get_payloads
+from powercrud_tracking.details import MOST_ATTEMPTS, MOST_OBJECTS, get_failures, get_payloads
 from powercrud_tracking.live import add_live_progress
 from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecordQuerySet
 from powercrud_tracking.pages import RecordPage
@@ -120,6 +120,7 @@ class RecordDetail(PersonRequiredMixin, RecordPage):
             earlier=earlier,
             most_attempts=MOST_ATTEMPTS if len(attempts) == MOST_ATTEMPTS else None,
             payloads=get_payloads(record, with_result=failure is None or not failure.traceback),
+            most_objects=MOST_OBJECTS,
             runs=find_runs(record, self.get_rows()),
             seconds=changes.SECONDS,
             **kwargs,

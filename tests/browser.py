@@ -105,10 +105,12 @@ def open_task(page: Any, status: str, of: str = "") -> None:
     """Go to the newest task that has this status and this word in its row."""
     page.goto(f"/tasks/?status={status}")
     page.get_by_role("row").filter(has_text=of).locator("td a").first.click()
-    page.locator("article h1").wait_for()
+    page.locator(".tracking-task h1").wait_for()
 
 
 PAGES = {
+    "overview": lambda page: page.goto("/tasks/overview/"),
+    "list-filtered": lambda page: page.goto("/tasks/?status=failed&q=supplier&object=prices"),
     "list": lambda page: page.goto("/tasks/"),
     "list-failed": lambda page: page.goto("/tasks/?status=failed"),
     "list-open": lambda page: page.goto("/tasks/?status=open"),

@@ -68,6 +68,11 @@ class TestLost:
 
         assert "queue it again if it is not" in text
 
+    def test_one_that_never_started_is_queued_again(self):
+        (text,) = advise(make_record("lost", attempts=0))
+
+        assert "never started: queue it again" in text
+
 
 class TestException:
     @pytest.fixture(autouse=True)

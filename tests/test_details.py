@@ -5,7 +5,7 @@ import pytest
 from django.utils import timezone
 
 from powercrud_tracking import highlighting
-from powercrud_tracking.details import get_failures, get_payloads
+from powercrud_tracking.details import MOST_OBJECTS, get_failures, get_payloads
 from powercrud_tracking.lifecycle import Status
 from powercrud_tracking.models import AsyncTaskAttempt
 
@@ -19,7 +19,14 @@ def make_trace(frames, message="ValueError: bad"):
 
 
 def make_record(status, *, result=None, attempts=1, **values):
-    given = {"args": None, "kwargs": None, "extra": None, "started_at": NOW, "ended_at": NOW}
+    given = {
+        "args": None,
+        "kwargs": None,
+        "extra": None,
+        "objects": None,
+        "started_at": NOW,
+        "ended_at": NOW,
+    }
     return SimpleNamespace(
         status=Status(status), result=result, attempts=attempts, worker="", **{**given, **values}
     )
@@ -145,3 +152,11 @@ class TestPayloads:
 
     def test_a_result_that_is_shown_as_the_traceback_is_left_out(self):
         assert get_payloads(make_record("failed", result="text"), with_result=False) == []
+
+    def test_objects_that_fill_no_header_have_a_place_of_their_own(self):
+        short, long = (
+            get_payloads(make_record("success", objects="a" * number), with_result=True)
+            for number in (MOST_OBJECTS, MOST_OBJECTS + 1)
+        )
+
+        assert (len(short), [payload.content for payload in long]) == (0, ["a" * 501])

@@ -125,6 +125,16 @@ class TestReadOverview:
         assert (found.timings, found.failures, found.oldest_at) == ([], [], None)
         assert sum(hour.total.number for hour in found.hours) == 0
 
+    def test_rows_that_were_made_distinct_are_counted_as_they_are(self):
+        make_run("one", ago=timedelta(), status="failed")
+        make("another")
+
+        found = read_overview(get_rows().distinct(), DEFAULT_WINDOW)
+
+        assert found.ended["failed"] == found.open["pending"] == Count(number=1)
+        assert sum(hour.total.number for hour in found.hours) == 2
+        assert [group.count for group in found.failures] == [1]
+
     def test_the_queue_is_measured_unless_it_must_not_be(self):
         get_broker().enqueue("a package")
 

@@ -1,8 +1,6 @@
-"""How the pages write a duration and a payload."""
+"""How the pages write a duration."""
 
-import json
 from datetime import timedelta
-from typing import Any
 
 from django import template
 from django.contrib.humanize.templatetags.humanize import naturaltime
@@ -33,11 +31,3 @@ def duration(value: timedelta | float | None) -> str:
     if minutes:
         return _("%(minutes)d min %(seconds)d s") % {"minutes": minutes, "seconds": seconds}
     return _("%(number)d s") % {"number": seconds}
-
-
-@register.filter
-def indented(value: Any) -> str:
-    """Return a payload for reading: text as it is, anything else as indented JSON."""
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str)

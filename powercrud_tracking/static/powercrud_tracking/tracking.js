@@ -4,7 +4,7 @@
 // An element with data-poll asks its server every so many seconds for what has changed. htmx puts
 // the answer in its place; when to ask, and what about, is decided here.
 (() => {
-  const LONGEST = 60;
+  const LONGEST = 30;
   const READ = "[data-row]:focus-within, .tracking-overview details[open], .tracking-overview :focus-visible";
 
   function start(region) {
