@@ -206,13 +206,16 @@ def test_a_thousand_tasks_from_four_processes_end_right(redis_project):
         )
         for first in (0, 250, 500, 750)
     ]
-    codes = [launcher.wait(120) for launcher in launchers]
 
-    deadline = time.monotonic() + 180
-    while project.ask(count_right_rows) < 1000 and time.monotonic() < deadline:
+    # However slow the machine is, as long as they get more.
+    right, deadline = 0, time.monotonic() + SECONDS
+    while right < 1000 and time.monotonic() < deadline:
+        before, right = right, project.ask(count_right_rows)
+        if right > before:
+            deadline = time.monotonic() + SECONDS
         time.sleep(0.5)
 
-    assert codes == [0, 0, 0, 0]
+    assert [launcher.wait(SECONDS) for launcher in launchers] == [0, 0, 0, 0]
     assert project.ask(count_rows) == 1000
     assert project.ask(count_right_rows) == 1000
 
