@@ -196,11 +196,11 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
 
     def _record_attempts(self, ended: Iterable[Ended], outcome: Status) -> None:
         using = router.db_for_write(self._recorder.model)
-        ended = {attempt.task_name: attempt for attempt in ended}
-        rows = records.get_rows(self.config, using=using).named_tasks(ended)
+        named = {attempt.task_name: attempt for attempt in ended}
+        rows = records.get_rows(self.config, using=using).named_tasks(named)
         with savepoint(using):
             found = records.read(rows, self.config)
-        attempts.record_attempts(found, ended, outcome=outcome, limit=self.config.payload_limit)
+        attempts.record_attempts(found, named, outcome=outcome, limit=self.config.payload_limit)
 
     def record_lost(self, messages: Mapping[str, str], *, silent_since: datetime) -> list[str]:
         """Record that tasks are lost, and release what PowerCRUD holds for them.

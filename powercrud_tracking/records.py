@@ -1,6 +1,6 @@
 """Between a project's fields and our names."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -140,7 +140,7 @@ class Record:
         return find_measure(self.progress_text, elapsed=elapsed)
 
 
-def read(rows: AsyncTaskRecordQuerySet, config: DashboardConfig | None = None) -> list[Record]:
+def read(rows: Iterable[models.Model], config: DashboardConfig | None = None) -> list[Record]:
     """Return rows as pages see them."""
     record_map = get_record_map(config or get_config())
     return [Record(row, record_map) for row in rows]
