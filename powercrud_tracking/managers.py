@@ -285,7 +285,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
         queued and running ones (seen with 0.9.16).
 
         Returns:
-            PowerCRUD's summary: ``active_tasks`` (a number), ``cleaned`` and ``skipped`` (by
+            PowerCRUD's summary with ``active_tasks`` (a number), ``cleaned`` and ``skipped`` (by
             task name).
         """
         # Upkeep stands below managers in the order of imports: it asks one to write.
