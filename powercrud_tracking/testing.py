@@ -14,11 +14,12 @@ from multiprocessing import Value
 from queue import SimpleQueue
 from typing import Any
 
+import django_q.monitor
+import django_q.worker
+from django.db import connections
 from django_q.brokers import Broker
 from django_q.conf import Conf
-from django_q.monitor import monitor
 from django_q.signing import SignedPackage
-from django_q.worker import worker
 
 from powercrud_tracking.config import DEFAULT_FIELDS, FIELD_ALIASES, get_config
 from powercrud_tracking.factory import get_manager
@@ -88,10 +89,35 @@ class TaskQueue:
         tasks, results = SimpleQueue[Any](), _Results()
         tasks.put(task)
         tasks.put("STOP")
-        worker(tasks, results, Value("f", -1))
-        results.put("STOP")
-        monitor(results, MemoryBroker())
+        with _kept_transactions():
+            django_q.worker.worker(tasks, results, Value("f", -1))
+            results.put("STOP")
+            django_q.monitor.monitor(results, MemoryBroker())
         return find_record(task["name"], get_config() if manager is None else manager.config)
+
+
+@contextmanager
+def _kept_transactions() -> Iterator[None]:
+    """Let worker and monitor close what connections they like, but none that has a transaction.
+
+    They have processes of their own in a cluster and start with closing what they inherited;
+    here that would be the connection in which a ``TestCase`` has its transaction.
+    """
+    modules = (django_q.worker, django_q.monitor)
+    before = [module.close_old_django_connections for module in modules]
+    for module in modules:
+        module.close_old_django_connections = _close_old_connections
+    try:
+        yield
+    finally:
+        for module, function in zip(modules, before, strict=True):
+            module.close_old_django_connections = function
+
+
+def _close_old_connections() -> None:
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
 
 
 class _Results:

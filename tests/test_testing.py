@@ -2,9 +2,11 @@
 
 import re
 import threading
+from contextlib import suppress
 
+import django_q.worker
 import pytest
-from django.db import transaction
+from django.db import IntegrityError, router, transaction
 from django.test import TestCase
 from django.urls import reverse
 from django_q.conf import Conf
@@ -67,6 +69,14 @@ def launch_another(task_key):
 
 def return_a_lock(task_key):
     return threading.Lock()
+
+
+def break_a_constraint(task_key):
+    Widget.objects.create(pk=1, name="Bolt")
+    with suppress(IntegrityError):
+        Widget.objects.create(pk=1, name="Nut")
+    Widget.objects.get()
+    return "went on"
 
 
 def plain():
@@ -257,6 +267,19 @@ class TestTaskQueue:
         assert set(Widget.objects.values_list("price", flat=True)) == {5}
 
 
+class TestConnections:
+    @pytest.mark.django_db(transaction=True)
+    def test_without_a_transaction_a_task_leaves_its_errors_behind(self):
+        assert_task(run_task(break_a_constraint), status="success", result="went on")
+
+    def test_django_q2_is_as_it_was(self):
+        before = (django_q.worker.close_old_django_connections, Conf.BROKER_CLASS)
+
+        run_task(fail)
+
+        assert (django_q.worker.close_old_django_connections, Conf.BROKER_CLASS) == before
+
+
 class SignalTest(TestCase):
     databases = "__all__"
 
@@ -268,7 +291,8 @@ class SignalTest(TestCase):
 
         task_recorded.connect(note)
         try:
-            with self.captureOnCommitCallbacks(execute=True):
+            using = router.db_for_write(AsyncTaskRecord)
+            with self.captureOnCommitCallbacks(using=using, execute=True):
                 run_task(add, 1, 2)
         finally:
             task_recorded.disconnect(note)
