@@ -43,6 +43,20 @@ BESPOKE_FIELDS = "Its fields are id, key, state, note, payload, touched, touched
 
 WAYS_TO_BE_WRONG = [
     pytest.param(
+        {**BESPOKE, "FIELD_MAP": {"task_name": "key", "message": "note", "result": "note"}},
+        "E015",
+        f"{SETTING}['FIELD_MAP'] stores both 'message' and 'result' in 'note'.",
+        "Give each a field of its own, or map one of them to None.",
+        id="two-names-in-one-field",
+    ),
+    pytest.param(
+        {"FIELD_MAP": {"user": "message"}},
+        "E015",
+        f"{SETTING}['FIELD_MAP'] stores both 'message' and 'user' in 'message'.",
+        "Give each a field of its own, or map one of them to None.",
+        id="a-name-in-the-field-of-a-default",
+    ),
+    pytest.param(
         ["FORMAT_USER"],
         "E001",
         f"{SETTING} must be a dict, got ['FORMAT_USER'].",

@@ -1,12 +1,15 @@
+import re
 from datetime import timedelta
 from io import StringIO
+from pathlib import Path
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import BaseCommand, CommandError, call_command
 from django.utils import timezone
 
-from powercrud_tracking import evidence
+from powercrud_tracking import backfill, evidence
 from powercrud_tracking.lifecycle import Status
+from powercrud_tracking.management.commands.backfill_async_dashboard import Command
 from powercrud_tracking.models import AsyncTaskRecord
 from tests.project.models import BespokeRecord, InheritedRecord
 from tests.test_upkeep import GONE, HERE, get_status, make_result, make_row
@@ -178,3 +181,13 @@ class TestBackfill:
 
         with pytest.raises(CommandError, match="PAYLOAD_LIMIT"):
             call("backfill_async_dashboard")
+
+    def test_its_page_names_its_options(self):
+        page = (Path(__file__).parent.parent / "docs" / "backfill.md").read_text(encoding="utf-8")
+        parser = Command().create_parser("manage.py", "backfill_async_dashboard")
+        general = {*BaseCommand().create_parser("manage.py", "x")._option_string_actions}
+
+        options = set(parser._option_string_actions) - general
+
+        assert set(re.findall(r"^\| `(--[a-z-]+)", page, flags=re.M)) == options
+        assert f"Each batch of {backfill.BATCH} rows" in page
