@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SECONDS = 60
+SECONDS = 120
 
 BLOCK = re.compile(
     r"(?:^ *<!-- (?P<kind>file|replace): (?P<path>\S+) -->\n)?"

@@ -4,7 +4,7 @@ import json
 import sys
 import time
 
-SECONDS = 40
+SECONDS = 60
 
 
 def make_things():
@@ -46,6 +46,13 @@ def launch(func, *args, **kwargs):
 
 def launch_naming_the_manager(func):
     return launch(func, manager_class="shop.tracking.ShopManager")
+
+
+def get_manager_classes():
+    """Return the names of the class that the settings name, and of those it is built on."""
+    from powercrud_tracking.factory import get_manager_class
+
+    return [f"{each.__module__}.{each.__qualname__}" for each in get_manager_class().__mro__]
 
 
 def get_rows(label, name):

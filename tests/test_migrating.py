@@ -80,6 +80,8 @@ class TestFromASubclass:
         assert "Book 5 is out of print." in after[books[0]]["note"]
         assert after[authors[0]]["state"] == "success"
         assert after[books[0]]["who"] == after[authors[0]]["who"] == "Ada King"
+        assert after[books[0]]["what"] == "2 books"
+        assert after[books[0]]["began"]
         assert shop.get_events(books[0])[-2:] == ["fail", "cleanup"]
         assert shop.get_events(authors[0]) == []
 
@@ -104,8 +106,14 @@ class TestFromASubclass:
         assert after[bad]["state"] == "failed"
         assert after[bad]["note"] == "failed update: [('__all__', ['Book 5 is out of print.'])]"
         for name in (good, bad):
-            assert after[name]["who"] == in_flight[name]["who"] == "Ada King"
-            assert after[name]["began"] == in_flight[name]["began"]
+            for field in ("who", "what", "began"):
+                assert after[name][field] == in_flight[name][field]
+            assert after[name]["who"] == "Ada King"
+        assert after[good]["said"] == "completed update: 2 processed"
+        assert (after[good]["answer"], after[bad]["answer"]) == ("true", "false")
+        assert after[good]["finished"]
+        assert after[bad]["broken"]
+        assert after[good]["broken"] is after[bad]["finished"] is None
         assert shop.get_events(good)[0] == shop.get_events(bad)[0] == "start"
         assert "progress" in shop.get_events(good)
         assert shop.get_events(good)[-2:] == ["complete", "cleanup"]
@@ -120,6 +128,12 @@ class TestFromASubclass:
         status, page = shop.ask("read_page", "/tasks/")
         assert status == 200
         assert "Book 5 is out of print." in page
+
+        # When the queue has emptied once, the rest of the old manager can go.
+        (shop.directory / "shop" / "tracking.py").unlink()
+        authors = table.run(("author", [3, BUSY], "retired"))
+        assert table.get_rows()[authors[0]]["state"] == "failed"
+        assert shop.get_events(authors[0])[0] == "create"
 
     def test_the_rows_move_into_a_table_of_ours_and_tasks_in_flight_find_theirs(self, tmp_path):
         shop, table = self.open(tmp_path)
@@ -248,6 +262,7 @@ class TestFromPowercrud:
         assert f"Somebody should look at {failing}" in shop.logs
         assert f"Somebody should look at {bad}" not in shop.logs
         assert shop.get_events(again)[:3] == ["create", "create", "start"]
+        assert "shop.tracking.ShopManager" in shop.ask("get_manager_classes")
         status, page = shop.ask("read_page", "/tasks/")
         assert status == 200
         assert again in page
