@@ -7,6 +7,7 @@ pickle is stored.
 
 import ast
 import json
+import warnings
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -29,6 +30,7 @@ from powercrud_tracking.values import PLUMBING, ValueBuilder, get_failure, get_t
 UNREADABLE = "<cannot be unpickled any more>"
 
 _TIMES = ("created_at", "updated_at", "started_at", "completed_at", "failed_at")
+_NUMBERS = frozenset({"attempts", "cleaned"})
 _PAYLOADS = frozenset({"args", "kwargs", "result", "extra"})
 _END = ("status", "message", "result", "completed_at", "failed_at")
 _SUCCEEDED = frozenset({Status.SUCCESS})
@@ -163,11 +165,11 @@ class Historian:
         values: Values = {
             name: self._values.fit(name, value)
             for name, value in known.items()
-            if name not in {"task_name", "status", "user", "attempts", "cleaned", *_TIMES}
+            if name not in {"task_name", "status", "user", *_NUMBERS, *_TIMES}
         }
         for name in _PAYLOADS & known.keys():
             values[name] = self._values.fit(name, _read_payload(name, known[name]))
-        values |= {name: known[name] for name in ("attempts", "cleaned") if name in known}
+        values |= {name: _to_whole(known[name]) for name in _NUMBERS & known.keys()}
         values |= {name: _to_time(known[name]) for name in _TIMES if name in known}
         user = self._find_user(row, old)
         values |= self._build_user(row, old, user)
@@ -196,7 +198,9 @@ class Historian:
     def _build_user(self, row: models.Model, old: RecordMap, user: Any) -> Values:
         if user is not None:
             built = self._values.build(Event.CREATE, {"user": user})
-            return {name: built[name] for name in ("user", "launched_by_id")}
+            # A profile, say, has a name, but not the key of a user.
+            names = ("user", "launched_by_id") if isinstance(user, get_user_model()) else ("user",)
+            return {name: built[name] for name in names}
         field = old.fields.get("user")
         if field is None:
             return {}
@@ -262,6 +266,11 @@ def _to_time(value: Any) -> datetime | None:
     return get_time(value) if isinstance(value, datetime) else None
 
 
+def _to_whole(value: Any) -> int | None:
+    # A bool is a whole number too; what a project kept otherwise is not guessed.
+    return value if isinstance(value, int) else None
+
+
 def _get_reason(known: Mapping[str, Any]) -> str:
     return get_failure({"message": known.get("message"), "result": known.get("result")}).reason
 
@@ -280,6 +289,10 @@ def _parse(text: str) -> Any:
         return json.loads(text)
     if text[:1] in "{[(" and len(text) <= _LONGEST_LITERAL:
         # What str() makes of a dict is no JSON.
-        with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+        with (
+            suppress(ValueError, SyntaxError, MemoryError, RecursionError),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")  # of odd escapes in it
             return ast.literal_eval(text)
     return text

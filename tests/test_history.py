@@ -2,6 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.conf import settings as django_settings
+from django.db import models
 from django_q.models import Task
 
 from powercrud_tracking import records
@@ -15,6 +16,27 @@ from tests.project.models import BespokeRecord, InheritedRecord
 AT = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC if django_settings.USE_TZ else None)
 LATER = AT + timedelta(minutes=5)
 NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
+
+
+class Owner(models.Model):
+    name = models.CharField(max_length=20)
+
+    class Meta:
+        app_label = "project"
+        managed = False
+
+    def __str__(self):
+        return self.name
+
+
+class Kept(models.Model):
+    key = models.CharField(max_length=64, unique=True)
+    state = models.CharField(max_length=16)
+    owner = models.ForeignKey(Owner, models.CASCADE)
+
+    class Meta:
+        app_label = "project"
+        managed = False
 
 
 def make_task(**values):
@@ -117,3 +139,29 @@ class TestReadRow:
 
         assert (values["status"], values["message"]) == (Status.SUCCESS, "well")
         assert "failed_at" not in values
+
+    def test_a_number_that_is_none_is_not_guessed(self, historian):
+        names = {"task_name": "key", "status": "state", "attempts": "note", "cleaned": "payload"}
+        row = BespokeRecord(key=NAME, note="many", payload="yes")
+
+        values = self.read(historian, row, Status.SUCCESS, names)
+
+        assert not values.keys() & {"attempts", "cleaned"}
+
+    def test_who_is_no_user_has_a_name_and_no_key(self, historian):
+        names = {"task_name": "key", "status": "state", "user": "owner"}
+        row = Kept(key=NAME, owner=Owner(pk=7, name="the night shift"))
+
+        values = self.read(historian, row, Status.SUCCESS, names)
+
+        assert values["user"] == "the night shift"
+        assert "launched_by_id" not in values
+
+    def test_text_that_python_warns_of_is_read_in_peace(self, historian):
+        row = InheritedRecord(task_name=NAME)
+        names = {"kwargs": "message"}
+        row.message = r"{'pattern': '\d', 'token': 'abc'}"
+
+        values = self.read(historian, row, Status.SUCCESS, names)
+
+        assert values["kwargs"] == {"pattern": "\\d", "token": "********"}
