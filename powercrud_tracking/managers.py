@@ -236,11 +236,17 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
             task_name,
             values,
             brought=brought,
-            defaults=lambda: self._get_create_defaults(task_name, payload),
+            defaults=lambda: self.get_create_defaults(task_name, payload),
             refuse_open=refuse_open,
         )
 
-    def _get_create_defaults(self, task_name: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    def get_create_defaults(self, task_name: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the values of further fields for a new row, as ``CREATE_DEFAULTS`` says.
+
+        Args:
+            task_name: the task's name.
+            payload: what comes with the event, by PowerCRUD's names and ours.
+        """
         defaults = self.config.create_defaults
         if isinstance(defaults, Mapping):
             return defaults

@@ -80,6 +80,11 @@ class Record:
         self.pk = row.pk
         self.live_progress: str | None = None
         self._names = record_map.names
+        self._record_map = record_map
+
+    def with_row(self, row: models.Model) -> "Record":
+        """Return a record of the same table, of this row."""
+        return Record(row, self._record_map)
 
     def __getattr__(self, logical: str) -> Any:
         if logical not in DEFAULT_FIELDS:
