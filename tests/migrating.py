@@ -224,7 +224,7 @@ class Block:
 
 def read_guide(name: str) -> dict[str, list[Block]]:
     """Return the blocks of a guide by the heading under which they stand."""
-    page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / name).read_text(encoding="utf-8")
     parts = HEADING.split(page)
     return {
         heading: [

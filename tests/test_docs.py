@@ -369,7 +369,7 @@ class TestTree:
         lines = [line for tree in trees for line in tree.splitlines() if line and line[0] != ":"]
         entries = [re.sub(r".*<(.+)>", r"\1", line) for line in lines]
 
-        assert sorted([*entries, "index"]) == [page.stem for page in sorted(DOCS.glob("*.md"))]
+        assert sorted([*entries, "index"]) == sorted(page.stem for page in DOCS.glob("*.md"))
 
     @pytest.mark.parametrize("name", ["contributing", "changelog"])
     def test_a_page_of_the_root_is_linked_and_taken_in(self, name):

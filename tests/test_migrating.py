@@ -46,7 +46,7 @@ def keeps_every_row(before, after):
 
 
 class TestFromASubclass:
-    GUIDE = read_guide("migrating-from-a-subclass")
+    GUIDE = read_guide("migrating-from-a-subclass.md")
     BEFORE = GUIDE["What you have"]
     BOTH = GUIDE["Both for a while"]
     ALL = GUIDE["All of it"]
@@ -179,7 +179,7 @@ class TestFromASubclass:
 
 
 class TestFromPowercrud:
-    GUIDE = read_guide("migrating-from-powercrud")
+    GUIDE = read_guide("migrating-from-powercrud.md")
     MODEL, SUBCLASS, DEFAULT = GUIDE["What you have"]
     BOTH = GUIDE["Both for a while"]
     IMPORT = GUIDE["By an import"]
