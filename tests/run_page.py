@@ -10,6 +10,9 @@ from pathlib import Path
 
 import django
 
+IMPORTED = {"DEFAULT_REDACT"}
+"""What blocks of settings import under a name in capitals."""
+
 
 def main(page: Path, project: Path) -> None:
     os.chdir(project)
@@ -17,6 +20,7 @@ def main(page: Path, project: Path) -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "mysite.settings"
     django.setup()
 
+    from django.conf import settings
     from django.core.management import call_command
     from django.test import override_settings
 
@@ -36,6 +40,8 @@ def main(page: Path, project: Path) -> None:
             exec(compile(code, str(page), "exec"), namespace)
             if block.kind == "settings":
                 names = {name for name in namespace if name.isupper()} - known
+                unknown = {name for name in names if not hasattr(settings, name)} - IMPORTED
+                assert not unknown, f"There are no such settings: {unknown}"
                 stack.enter_context(override_settings(**{n: namespace.pop(n) for n in names}))
                 call_command("check", fail_level="WARNING")
 
