@@ -106,7 +106,7 @@ class TestBrokenPages:
             ("quickstart.md", 'url_base = "books"', 'url_base == "books"', "NameError"),
             ("quickstart.md", '= ["powercrud_tracking"]', '= ["powercrud_tracing"]', "No module"),
             ("settings.md", '"PAYLOAD_LIMIT": 4096', '"PAYLOAD_LIMT": 4096', "E002"),
-            ("settings.md", 'DASHBOARD = {"LOST', 'DASHBORD = {"LOST', "There are no such settings"),
+            ("settings.md", 'DASHBOARD = {"LOST', 'DASHBORD = {"LOST', "no such settings"),
             ("settings.md", "POWERCRUD_ASYNC_DASHBOARD", "POWERCRUD_DASHBOARD", "AssertionError"),
             ("formatters.md", "user.get_full_name()", "user.full_name()", "AssertionError"),
             ("views.md", "(AsyncDashboardMixin, ", "(AsyncDashboardMixn, ", "NameError"),
