@@ -20,6 +20,11 @@
       new Map([...document.querySelectorAll("[data-told]")].map((each) => [each.id, each.dataset.status]));
     const isDone = () => !region.isConnected || !(region.dataset.first || document.querySelector("[data-open]"));
 
+    // Who is logged out meanwhile is answered with another page.
+    const isAnswer = ({ status, responseURL }) =>
+      (status === 304 || (status >= 200 && status < 300)) &&
+      new URL(responseURL).pathname === window.location.pathname;
+
     function plan(seconds) {
       clearTimeout(timer);
       if (!isDone()) timer = setTimeout(ask, seconds * 1000);
@@ -38,13 +43,16 @@
       if (rows.length) event.detail.parameters.row = rows.map((row) => row.dataset.row);
     });
 
-    region.addEventListener("htmx:beforeSwap", (event) => {
-      if (event.detail.xhr.status === 304) event.detail.shouldSwap = false;
+    // It comes from the element that would be swapped, which is not always this one.
+    document.body.addEventListener("htmx:beforeSwap", (event) => {
+      const { requestConfig, xhr } = event.detail;
+      if (requestConfig.elt === region && !(isAnswer(xhr) && xhr.status !== 304)) {
+        event.detail.shouldSwap = false;
+      }
     });
 
     region.addEventListener("htmx:afterRequest", (event) => {
-      const { status } = event.detail.xhr;
-      const isAnswered = status === 304 || (status >= 200 && status < 300);
+      const isAnswered = isAnswer(event.detail.xhr);
       if (isAnswered) token = event.detail.xhr.getResponseHeader("ETag") ?? "";
       wait = isAnswered ? pace : Math.min(wait * 2, LONGEST);
       paused.textContent = isAnswered ? "" : paused.dataset.text;
