@@ -16,7 +16,7 @@ CHECK_ID = re.compile(r"powercrud_tracking\.[EW]\d{3}")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 TOX_RUN = re.compile(r"\btox run -e ([\w,.-]*\w)")
 
-AT_WORK = {"dev", "bench", "bench-pages", "screenshots", "fix"}
+AT_WORK = {"dev", "bench", "bench-pages", "screenshots", "messages", "fix"}
 """Environments that change files, wait for a person or measure: no machine decides by them."""
 
 
