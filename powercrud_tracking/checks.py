@@ -10,8 +10,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 from django.utils.module_loading import import_string
 from django_q.models import Schedule
+from powercrud.async_dashboard import ModelTrackingAsyncManager as PowercrudsTracker
 from powercrud.async_manager import AsyncManager
 from powercrud.conf import get_powercrud_setting
+from powercrud.mixins.async_mixin import AsyncMixin
 
 from powercrud_tracking.config import load
 from powercrud_tracking.factory import PATH, get_manager
@@ -30,6 +32,7 @@ def register() -> None:
     checks.register(check_views)
     checks.register(check_cache)
     checks.register(check_wiring)
+    checks.register(check_migration)
     checks.register(check_schedules, checks.Tags.database)
 
 
@@ -98,6 +101,30 @@ def check_wiring(**kwargs: Any) -> list[checks.CheckMessage]:
     ]
 
 
+def check_migration(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Hint at migrating where PowerCRUD's own tracker is still wired beside ours."""
+    _load_urls()
+    default = _find_default_manager()
+    places: list[tuple[str, Any]] = []
+    if _is_powercruds_tracker(default):
+        places.append(("POWERCRUD_SETTINGS['ASYNC_MANAGER_DEFAULT']", default))
+    for view in _walk_subclasses(AsyncMixin):
+        # With our mixin a view's own attributes of PowerCRUD do not count.
+        found = None if issubclass(view, AsyncDashboardMixin) else _find_manager_of_view(view)
+        if _is_powercruds_tracker(found):
+            places.append((view.__name__, found))
+    return [
+        checks.Warning(
+            f"{place} still records with PowerCRUD's own tracker, {found.__module__}."
+            f"{found.__qualname__}, beside powercrud_tracking.",
+            hint="Move it over as docs/migrating-from-powercrud.md says: by an import or by "
+            "settings, and no row is lost. If both shall stay for a while, silence this check.",
+            id="powercrud_tracking.W003",
+        )
+        for place, found in places
+    ]
+
+
 def check_schedules(databases: Sequence[str] | None = None, **kwargs: Any) -> list[Any]:
     """Warn if PowerCRUD's own clean-up is scheduled beside ours.
 
@@ -123,26 +150,51 @@ def check_schedules(databases: Sequence[str] | None = None, **kwargs: Any) -> li
     ]
 
 
-def _is_default_tracked() -> bool:
+def _find_default_manager() -> Any:
+    """Return what PowerCRUD's setting names, or ``None`` if that leads nowhere."""
     try:
         default = get_powercrud_setting("ASYNC_MANAGER_DEFAULT")
-        path = default.get("manager_class") if isinstance(default, Mapping) else None
-        found = load(path, "ASYNC_MANAGER_DEFAULT") if isinstance(path, str) else None
-    except (ImportError, ImproperlyConfigured):
+    except ImproperlyConfigured:
         # No dict of settings at all: the check of the cache has said so.
-        return False
+        return None
+    return _find(default.get("manager_class") if isinstance(default, Mapping) else None)
+
+
+def _find(path: Any) -> Any:
+    try:
+        return load(path, "ASYNC_MANAGER_DEFAULT") if isinstance(path, str) else None
+    except ImportError:
+        return None
+
+
+def _is_default_tracked() -> bool:
+    found = _find_default_manager()
     return isinstance(found, type) and issubclass(found, ModelTrackingAsyncManager)
 
 
+def _find_manager_of_view(view: type) -> Any:
+    """Return the class that a view names itself, by either of PowerCRUD's attributes."""
+    named = getattr(view, "async_manager_class", None)
+    return named or _find(getattr(view, "async_manager_class_path", None))
+
+
+def _is_powercruds_tracker(found: Any) -> bool:
+    return isinstance(found, type) and issubclass(found, PowercrudsTracker)
+
+
 def _get_tracked_views() -> Iterator[type[AsyncDashboardMixin]]:
-    waiting = AsyncDashboardMixin.__subclasses__()
+    yield from _walk_subclasses(AsyncDashboardMixin)
+
+
+def _walk_subclasses[T](base: type[T]) -> Iterator[type[T]]:
+    waiting = base.__subclasses__()
     seen = set()
     while waiting:
-        view = waiting.pop(0)
-        if view not in seen:
-            seen.add(view)
-            waiting += view.__subclasses__()
-            yield view
+        found = waiting.pop(0)
+        if found not in seen:
+            seen.add(found)
+            waiting += found.__subclasses__()
+            yield found
 
 
 def _load_urls() -> None:

@@ -68,6 +68,7 @@ class AbstractRecordList(RecordPage):
         self.has_status = "status" in self.visible.names
         asked = request.GET.get("status", "")
         self.tab = asked if self.has_status and asked in STATUSES else ""
+        self.statuses = STATUSES[self.tab][1]
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if "poll" in request.GET:
@@ -75,9 +76,9 @@ class AbstractRecordList(RecordPage):
         return super().get(request, *args, **kwargs)
 
     def get_rows(self) -> AsyncTaskRecordQuerySet:
-        """Return the rows of the tab, as the filters narrow them."""
-        rows: AsyncTaskRecordQuerySet = self.filter.qs.without_payloads()
-        return rows.with_status(STATUSES[self.tab][1]) if self.tab else rows
+        """Return the rows of all tabs, as the filters narrow them."""
+        rows: AsyncTaskRecordQuerySet = self.filter.qs
+        return rows
 
     def get_tabs(self) -> list[Tab]:
         if not self.has_status:
@@ -104,7 +105,10 @@ class AbstractRecordList(RecordPage):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         asked, given = self.request.GET, self.filter.given
         page = paging.get_page(
-            self.get_rows(), older=asked.get("older", ""), newer=asked.get("newer", "")
+            self.get_rows(),
+            statuses=self.statuses,
+            older=asked.get("older", ""),
+            newer=asked.get("newer", ""),
         )
         add_live_progress(page.records, factory.get_manager())
         self.filter.offer_choices()
@@ -134,7 +138,10 @@ class AbstractRecordList(RecordPage):
         found = records.read(shown.without_payloads())
         add_live_progress(found, factory.get_manager())
         top = request.GET["poll"]
-        news = paging.count_newer(self.get_rows(), top) if request.GET.get("first") else 0
+        rows = self.get_rows()
+        if self.tab:
+            rows = rows.with_status(self.statuses)
+        news = paging.count_newer(rows, top) if request.GET.get("first") else 0
         token = changes.get_token(found, news)
         unchanged = changes.find_unchanged_response(request, token)
         if unchanged is not None:

@@ -196,11 +196,11 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
 
     def _record_attempts(self, ended: Iterable[Ended], outcome: Status) -> None:
         using = router.db_for_write(self._recorder.model)
-        ended = {attempt.task_name: attempt for attempt in ended}
-        rows = records.get_rows(self.config, using=using).named_tasks(ended)
+        named = {attempt.task_name: attempt for attempt in ended}
+        rows = records.get_rows(self.config, using=using).named_tasks(named)
         with savepoint(using):
             found = records.read(rows, self.config)
-        attempts.record_attempts(found, ended, outcome=outcome, limit=self.config.payload_limit)
+        attempts.record_attempts(found, named, outcome=outcome, limit=self.config.payload_limit)
 
     def record_lost(self, messages: Mapping[str, str], *, silent_since: datetime) -> list[str]:
         """Record that tasks are lost, and release what PowerCRUD holds for them.
@@ -236,11 +236,17 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
             task_name,
             values,
             brought=brought,
-            defaults=lambda: self._get_create_defaults(task_name, payload),
+            defaults=lambda: self.get_create_defaults(task_name, payload),
             refuse_open=refuse_open,
         )
 
-    def _get_create_defaults(self, task_name: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    def get_create_defaults(self, task_name: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the values of further fields for a new row, as ``CREATE_DEFAULTS`` says.
+
+        Args:
+            task_name: the task's name.
+            payload: what comes with the event, by PowerCRUD's names and ours.
+        """
         defaults = self.config.create_defaults
         if isinstance(defaults, Mapping):
             return defaults
@@ -285,7 +291,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
         queued and running ones (seen with 0.9.16).
 
         Returns:
-            PowerCRUD's summary: ``active_tasks`` (a number), ``cleaned`` and ``skipped`` (by
+            PowerCRUD's summary with ``active_tasks`` (a number), ``cleaned`` and ``skipped`` (by
             task name).
         """
         # Upkeep stands below managers in the order of imports: it asks one to write.

@@ -159,25 +159,26 @@ class AsyncTaskRecordQuerySet(models.QuerySet[Any]):
         at: datetime | None = newest.aggregate(at=models.Min(created))["at"]
         return at
 
-    def latest(self, size: int) -> Self:
-        """Return the newest rows by the time of queueing alone, which an index has in order."""
-        return self.order_by(f"-{self.names['created_at']}")[:size]
+    def by_time_of_queueing(self) -> Self:
+        """Return the newest rows first by that time alone, which an index has in order."""
+        return self.order_by(f"-{self.names['created_at']}")
 
-    def latest_of_each(self, statuses: Iterable[Status | str], size: int) -> Self:
-        """Return the newest rows of each of these statuses, in no order.
+    def first_of_each(self, statuses: Iterable[Status | str], size: int) -> Self:
+        """Return the first rows of each of these statuses, in the order of these rows.
 
-        Asked for together, a database would sort all of them before it takes the newest.
+        Asked for together, a database sorts all of them before it takes the first, or walks
+        past all that have another status.
 
         Args:
             statuses: of which rows are wanted.
             size: how many of each at the most.
         """
         parts = [
-            _Part(self.with_status([each]).latest(size).values(row_key=models.F("pk")))
+            _Part(self.with_status([each])[:size].values(row_key=models.F("pk")))
             for each in sorted(statuses)
         ]
-        rows = AsyncTaskRecordQuerySet(self.model, using=self.db).named(self.names)
-        return rows.filter(pk__in=_AnyOf(*parts))
+        rows = type(self)(self.model, using=self.db).named(self.names)
+        return rows.filter(pk__in=_AnyOf(*parts)).order_by(*self.query.order_by)
 
     def get_values(self, *logical: str) -> list[tuple[Any, ...]]:
         """Return these columns of the rows, by logical names; ``None`` for what is not kept."""

@@ -99,11 +99,11 @@ class Overview:
     @property
     def failure_rate(self) -> float | None:
         """How much of what has ended in the window failed, if all of it was counted."""
-        counts = (self.ended or {}).values()
-        total = sum(count.number for count in counts)
-        if not total or any(count.has_more for count in counts):
+        counts = self.ended or {}
+        total = sum(count.number for count in counts.values())
+        if not total or any(count.has_more for count in counts.values()):
             return None
-        return self.ended[Status.FAILED].number / total
+        return counts[Status.FAILED].number / total
 
     @property
     def oldest_age(self) -> timedelta | None:

@@ -1,5 +1,6 @@
 """Pages of a long list by position: rows that come or go meanwhile shift nothing."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.utils.dateparse import parse_datetime
 
 from powercrud_tracking import records
+from powercrud_tracking.lifecycle import ALL, Status
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
 from powercrud_tracking.records import Record
 from powercrud_tracking.values import get_time
@@ -33,25 +35,41 @@ class Page:
     top: str = ""
 
 
-def get_page(rows: AsyncTaskRecordQuerySet, *, older: str = "", newer: str = "") -> Page:
+def get_page(
+    rows: AsyncTaskRecordQuerySet,
+    *,
+    statuses: Collection[Status] = ALL,
+    older: str = "",
+    newer: str = "",
+) -> Page:
     """Return the page beside a position, or the first if there is nothing (any more).
 
     Args:
         rows: of which the page is one.
+        statuses: of these rows, those with one of these.
         older: show what is older than this position, as an earlier page named it.
         newer: show what is newer.
     """
     if position := _find_position(rows, older):
-        found = records.read(rows.older_than(*position).newest_first()[: SIZE + 1])
+        found = _read(rows.older_than(*position).newest_first(), statuses)
         if found:
             return _build_page(found[:SIZE], has_older=len(found) > SIZE, has_newer=True)
     elif position := _find_position(rows, newer):
-        found = records.read(rows.newer_than(*position).oldest_first()[: SIZE + 1])
+        found = _read(rows.newer_than(*position).oldest_first(), statuses)
         # Short of a page, the first one shows them all and more.
         if len(found) > SIZE:
             return _build_page(found[:SIZE][::-1], has_older=True, has_newer=True)
-    found = records.read(rows.newest_first()[: SIZE + 1])
+    found = _read(rows.newest_first(), statuses)
     return _build_page(found[:SIZE], has_older=len(found) > SIZE, has_newer=False)
+
+
+def _read(rows: AsyncTaskRecordQuerySet, statuses: Collection[Status]) -> list[Record]:
+    """Return as many of these rows as a page shows, and one more if there is one."""
+    if len(statuses) == 1:
+        rows = rows.with_status(statuses)
+    elif statuses != ALL:
+        rows = rows.first_of_each(statuses, SIZE + 1)
+    return records.read(rows.without_payloads()[: SIZE + 1])
 
 
 def _build_page(found: list[Record], *, has_older: bool, has_newer: bool) -> Page:

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import router
 from django.utils import timezone
 from django_q.models import Task
@@ -33,6 +34,9 @@ logger = logging.getLogger("powercrud_tracking")
 
 HOOK = "powercrud.async_hooks.task_completion_hook"
 """What PowerCRUD's launch gives each task as its hook, and so a sign that it launched it."""
+
+POWERCRUDS_TRACKER = "powercrud.async_dashboard.ModelTrackingAsyncManager"
+"""What tasks name that were queued before a project moved from PowerCRUD's tracker to ours."""
 
 
 def connect() -> None:
@@ -91,9 +95,30 @@ def find_manager(task: Mapping[str, Any]) -> ModelTrackingAsyncManager | None:
     return configured
 
 
+def _take_over(task: Mapping[str, Any]) -> None:
+    """Let a task that PowerCRUD's tracker launched be recorded by ours, if the table is ours now.
+
+    It was queued before the settings changed. Its function and its hook find their manager by
+    the same argument, so that every event from here on is ours.
+    """
+    kwargs = task["kwargs"]
+    config = kwargs.get("manager_config")
+    if kwargs.get("manager_class") != POWERCRUDS_TRACKER or not isinstance(config, Mapping):
+        return
+    if str(config.get("record_model_path")).lower() != get_config().record_model.lower():
+        return
+    try:
+        factory.get_manager_class()(config=config)
+    except ImproperlyConfigured as exc:
+        logger.warning("Task %s stays with PowerCRUD's tracker: %s", task["name"], exc)
+        return
+    kwargs["manager_class"] = factory.PATH
+
+
 @_never_raising
 def start(*, task: dict[str, Any], **kwargs: Any) -> None:
     """A worker begins a task."""
+    _take_over(task)
     manager = find_manager(task)
     if manager is None:
         return

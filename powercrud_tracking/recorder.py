@@ -1,12 +1,12 @@
 """The one writer: an event and its values become one SQL statement on one row."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from functools import lru_cache, partial
 from typing import Any
 
-from django.db import IntegrityError, connections, router, transaction
+from django.db import IntegrityError, connections, models, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
@@ -17,6 +17,7 @@ from powercrud_tracking.lifecycle import OPEN, TABLE, Event, Status, get_status_
 from powercrud_tracking.lock_limits import apply_limit
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
 from powercrud_tracking.records import RecordMap, get_record_map
+from powercrud_tracking.references import Field
 from powercrud_tracking.savepoints import savepoint
 from powercrud_tracking.signals import task_recorded
 from powercrud_tracking.statements import Compiler
@@ -67,9 +68,7 @@ class Recorder:
             TaskStillOpenError: ``refuse_open``, and there is an open row.
             django.db.Error: the database refused.
         """
-        limit = self.fields["task_name"].max_length
-        if limit is not None and len(task_name) > limit:
-            raise ValueError(f"The task name has {len(task_name)} characters, its field {limit}.")
+        self._require_fitting(task_name)
         is_launch = event is Event.CREATE and "created_at" in values
         values = {name: value for name, value in values.items() if name in self.fields}
         using = router.db_for_write(self.model)
@@ -115,6 +114,38 @@ class Recorder:
             tell()
         return written
 
+    def import_row(
+        self, task_name: str, values: Mapping[str, Any], defaults: Mapping[str, Any]
+    ) -> bool:
+        """Make the row of a task of the past, with its own times; a row that is there stays.
+
+        It is no event: nobody is told.
+
+        Args:
+            task_name: the task's name, which is never cut.
+            values: logical names, the status among them, to values that fit their fields.
+            defaults: the values of further fields, by field name.
+
+        Returns:
+            Whether the row was made.
+
+        Raises:
+            ValueError: the name is longer than its field.
+            django.db.Error: the database refused.
+        """
+        self._require_fitting(task_name)
+        given = {"task_name": task_name, **values}
+        fields = {self.fields[name]: value for name, value in given.items() if name in self.fields}
+        own = {field.attname: value for field, value in fields.items()}
+        instance = self.model(**{**defaults, **own})
+        connection = connections[router.db_for_write(self.model)]
+        return self._execute_insert(instance, connection, as_given=fields)
+
+    def _require_fitting(self, task_name: str) -> None:
+        limit = self.fields["task_name"].max_length
+        if limit is not None and len(task_name) > limit:
+            raise ValueError(f"The task name has {len(task_name)} characters, its field {limit}.")
+
     # --- updating ----------------------------------------------------------------------
 
     def _update(
@@ -152,12 +183,21 @@ class Recorder:
                 **{self.fields[n].attname: v for n, v in given.items() if n in self.fields},
             }
         )
+        return self._execute_insert(instance, connection)
+
+    def _execute_insert(
+        self,
+        instance: models.Model,
+        connection: BaseDatabaseWrapper,
+        as_given: Collection[Field] = (),
+    ) -> bool:
+        sql, parameters = self._compiler.build_insert(connection, instance, as_given=as_given)
         try:
-            return _execute(connection, *self._compiler.build_insert(connection, instance))
+            return _execute(connection, sql, parameters)
         except IntegrityError:
             # Most likely the row is there. If it is not, the UPDATE that follows finds none,
             # and the reason must not be lost.
-            if self._exists(task_name, connection):
+            if self._exists(getattr(instance, self.fields["task_name"].attname), connection):
                 return False
             raise
 

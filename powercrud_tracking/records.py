@@ -1,6 +1,6 @@
 """Between a project's fields and our names."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -80,6 +80,11 @@ class Record:
         self.pk = row.pk
         self.live_progress: str | None = None
         self._names = record_map.names
+        self._record_map = record_map
+
+    def with_row(self, row: models.Model) -> "Record":
+        """Return a record of the same table, of this row."""
+        return Record(row, self._record_map)
 
     def __getattr__(self, logical: str) -> Any:
         if logical not in DEFAULT_FIELDS:
@@ -140,7 +145,7 @@ class Record:
         return find_measure(self.progress_text, elapsed=elapsed)
 
 
-def read(rows: AsyncTaskRecordQuerySet, config: DashboardConfig | None = None) -> list[Record]:
+def read(rows: Iterable[models.Model], config: DashboardConfig | None = None) -> list[Record]:
     """Return rows as pages see them."""
     record_map = get_record_map(config or get_config())
     return [Record(row, record_map) for row in rows]

@@ -77,6 +77,7 @@ def _find_field_problems(
                 model,
                 otherwise=" None means: do not store.",
             )
+    yield from _find_shared_field_problems(config, source, model)
     if isinstance(config.create_defaults, Mapping):
         for name in config.create_defaults:
             if not _can_be_given(model, name):
@@ -96,6 +97,25 @@ def _find_field_problems(
             hint=f"Use models.CharField(max_length=16), or map 'status' to None in "
             f"{source.label('field_map')}.",
         )
+
+
+def _find_shared_field_problems(
+    config: DashboardConfig, source: Source, model: type[models.Model]
+) -> Iterator[Problem]:
+    """Yield fields that two logical names share: one statement cannot give them two values."""
+    held: dict[str, str] = {}
+    for logical in DEFAULT_FIELDS:
+        field = find_mapped_field(config, model, logical)
+        if field is None:
+            continue
+        other = held.setdefault(field.name, logical)
+        if other != logical:
+            yield Problem(
+                id="powercrud_tracking.E015",
+                message=f"{source.label('field_map')} stores both {other!r} and {logical!r} in "
+                f"{field.name!r}.",
+                hint="Give each a field of its own, or map one of them to None.",
+            )
 
 
 def _get_missing_field_problem(

@@ -4,7 +4,7 @@ Building the same conditional UPDATE through the ORM each time costs more than t
 does; here a shape is compiled at its first use, and values are adapted by the model's fields.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -72,10 +72,26 @@ class Compiler:
         ]
 
     def build_insert(
-        self, connection: BaseDatabaseWrapper, instance: models.Model
+        self,
+        connection: BaseDatabaseWrapper,
+        instance: models.Model,
+        *,
+        as_given: Collection[Field] = (),
     ) -> tuple[str, list[Any]]:
-        """Return the INSERT of a new row and its parameters."""
-        given = [(field, field.pre_save(instance, True)) for field in self._inserted_fields]
+        """Return the INSERT of a new row and its parameters.
+
+        Args:
+            connection: the database it is for.
+            instance: the row.
+            as_given: fields whose values are those of the instance, though ``auto_now`` or
+                ``auto_now_add`` would set the time.
+        """
+        given = [
+            (field, getattr(instance, field.attname))
+            if field in as_given
+            else (field, field.pre_save(instance, True))
+            for field in self._inserted_fields
+        ]
         # What the database itself sets by default is left to it, unless there is a value.
         given = [(field, value) for field, value in given if not isinstance(value, DatabaseDefault)]
         shape = (connection.alias, tuple(field.column for field, _ in given))

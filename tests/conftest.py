@@ -9,12 +9,19 @@ from tests import browser
 from tests.settings import IS_SPLIT
 
 
-def pytest_collection_modifyitems(items):
-    """Let each test reach all databases where the records live in a second one."""
+def pytest_collection_modifyitems(config, items):
+    """Let each test reach all databases where the records live in a second one.
+
+    What needs a package index runs only if it is asked for, with ``-m wheel``.
+    """
     for item in items if IS_SPLIT else ():
         marker = item.get_closest_marker("django_db")
         if marker is not None:
             marker.kwargs.setdefault("databases", "__all__")
+    if "wheel" not in config.option.markexpr:
+        left_out = [item for item in items if item.get_closest_marker("wheel")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(autouse=True)

@@ -206,15 +206,18 @@ def test_a_thousand_tasks_from_four_processes_end_right(redis_project):
         )
         for first in (0, 250, 500, 750)
     ]
-    codes = [launcher.wait(120) for launcher in launchers]
 
-    deadline = time.monotonic() + 180
-    while project.ask(count_right_rows) < 1000 and time.monotonic() < deadline:
+    # However slow the machine is, as long as they get more.
+    right, deadline = 0, time.monotonic() + SECONDS
+    while right < 1000 and time.monotonic() < deadline:
+        before, right = right, project.ask(count_right_rows)
+        if right > before:
+            deadline = time.monotonic() + SECONDS
         time.sleep(0.5)
 
-    assert codes == [0, 0, 0, 0]
+    assert right == 1000
+    assert [launcher.wait(SECONDS) for launcher in launchers] == [0, 0, 0, 0]
     assert project.ask(count_rows) == 1000
-    assert project.ask(count_right_rows) == 1000
 
 
 class TestAtomicRequests:
@@ -303,24 +306,53 @@ def test_with_redis_a_queue_without_workers_is_never_lost(redis_project):
     assert project.ask(tasks.get_row, name)["status"] == "pending"
 
 
-def test_a_task_that_ends_while_the_database_is_away_ends_its_row_later(project, tmp_path):
-    name = project.given["database"]["NAME"]
-    cluster = project.start_cluster(queue={**project.given["queue"], "workers": 1})
-    task_name = project.ask(tasks.launch, tasks.wait_for_file, str(tmp_path / "go"))
-    first = project.wait_for(tasks.find_row, task_name, "in_progress")
+class TestDatabaseAwayWhileTheTaskEnds:
+    @pytest.fixture
+    def end_meanwhile(self, tmp_path):
+        """Return a function that lets a task end while nothing can be written.
 
-    run_on_server(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-    run_on_server(
-        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
-    )
-    (tmp_path / "go").touch()
-    # The monitor has the result: what we could not write has not killed the worker.
-    cluster.wait_for_log("Could not save task result")
-    run_on_server(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-    meanwhile = project.ask(tasks.get_row, task_name)
-    project.ask(tasks.redeliver_now)
+        It takes the project, and what the monitor says when it is done with the result: so
+        far the worker has come, though it could not write either.
+        """
 
-    row = project.wait_for(tasks.find_row, task_name, "success")
-    assert meanwhile["status"] == "in_progress"
-    assert (row["result_payload"], row["attempts"]) == ("seen", 2)
-    assert row["worker"] == first["worker"]
+        def end_meanwhile(project, said):
+            name = project.given["database"]["NAME"]
+            cluster = project.start_cluster(queue={**project.given["queue"], "workers": 1})
+            task_name = project.ask(tasks.launch, tasks.wait_for_file, str(tmp_path / "go"))
+            row = project.wait_for(tasks.find_row, task_name, "in_progress")
+            run_on_server(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+            run_on_server(
+                f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+            )
+            (tmp_path / "go").touch()
+            cluster.wait_for_log("Could not save task result")
+            cluster.wait_for_log(said)
+            run_on_server(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+            return cluster, row
+
+        return end_meanwhile
+
+    def test_the_next_delivery_ends_its_row(self, project, end_meanwhile):
+        # django-q2's own acknowledgement has no guard.
+        _, first = end_meanwhile(project, "reincarnated monitor")
+        meanwhile = project.ask(tasks.get_row, first["task_name"])
+        project.ask(tasks.redeliver_now)
+
+        row = project.wait_for(tasks.find_row, first["task_name"], "success")
+
+        assert meanwhile["status"] == "in_progress"
+        assert (row["result_payload"], row["attempts"]) == ("seen", 2)
+        assert row["worker"] == first["worker"]
+
+    def test_with_redis_it_is_left_while_its_worker_lives_and_lost_afterwards(
+        self, redis_project, end_meanwhile
+    ):
+        project = redis_project
+        cluster, row = end_meanwhile(project, "Processed 'tests.cluster_tasks.wait_for_file'")
+        _, lost, left = project.ask(tasks.reconcile)
+        cluster.kill()
+
+        project.wait_for(tasks.is_found_lost, row["task_name"])
+
+        assert (lost, left) == ([], {row["task_name"]: "its worker is alive"})
+        assert project.ask(tasks.get_row, row["task_name"])["status"] == "lost"

@@ -1,13 +1,17 @@
+import re
 from datetime import timedelta
 from io import StringIO
+from pathlib import Path
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import BaseCommand, CommandError, call_command
 from django.utils import timezone
 
-from powercrud_tracking import evidence
+from powercrud_tracking import backfill, evidence
 from powercrud_tracking.lifecycle import Status
+from powercrud_tracking.management.commands.backfill_async_dashboard import Command
 from powercrud_tracking.models import AsyncTaskRecord
+from tests.project.models import BespokeRecord, InheritedRecord
 from tests.test_upkeep import GONE, HERE, get_status, make_result, make_row
 
 pytestmark = pytest.mark.django_db
@@ -83,3 +87,107 @@ class TestPrune:
     def test_days_replace_what_the_setting_keeps(self):
         assert call("prune_async_dashboard", "--days", "50") == ["Removed 0 tasks."]
         assert call("prune_async_dashboard", "--days", "39") == ["Removed 1 task."]
+
+
+class TestBackfill:
+    MAP = ("--from", "project.BespokeRecord", "--field-map", "task_name=key", "status=state")
+
+    @pytest.fixture(autouse=True)
+    def tasks_of_the_past(self):
+        make_result("known")
+        make_row("there", Status.SUCCESS)
+        make_result("there")
+        for key, state in {"old": "success", "new": "SUCCESS", "odd": "weird"}.items():
+            BespokeRecord.objects.create(key=key, state=state, note="from the old table")
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--from", "nowhere"], "--from names 'nowhere', which is no installed model. Write"),
+            (["--from", "project.Bespoke"], "Did you mean 'project.BespokeRecord'?"),
+            (["--field-map", "status=state"], "speak of a table: name it with --from."),
+            (["--statuses", "done=success"], "speak of a table: name it with --from."),
+            ([*MAP, "message"], "--field-map takes NAME=VALUE pairs or one JSON object"),
+            ([*MAP[:3], "=state"], "pairs or one JSON object, got '=state'."),
+            ([*MAP[:3], "{task_name: key}"], "--field-map is no JSON: Expecting property name"),
+            ([*MAP[:3], '{"task_name": 3}'], '--field-map must map text to text, got {"task_name"'),
+            ([*MAP[:3], "task_name=ky"], "has no field 'ky' for 'task_name'. Did you mean 'key'?"),
+            ([*MAP, "--statuses", "weird=sucess"], "which is no status. Did you mean 'success'?"),
+        ],
+        ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    )
+    def test_bad_input_is_refused_in_words(self, arguments, message):
+        with pytest.raises(CommandError) as raised:
+            call("backfill_async_dashboard", *arguments)
+
+        assert message in str(raised.value)
+        assert AsyncTaskRecord.objects.count() == 1
+
+    def test_without_a_table_it_brings_in_what_django_q2_remembers(self):
+        lines = call("backfill_async_dashboard")
+
+        assert lines == ["Added 1 task (1 from django-q2's results), found 1 in the table already."]
+        assert get_status("known") == Status.SUCCESS
+
+    def test_it_says_in_one_sentence_what_it_did(self):
+        lines = call("backfill_async_dashboard", *self.MAP, "message=note")
+
+        assert lines == [
+            "Added 3 tasks (2 from project.BespokeRecord and 1 from django-q2's results), found 1 "
+            "in the table already, left out 1 because the status 'weird' is unknown."
+        ]
+        assert AsyncTaskRecord.objects.get(task_name="old").message == "from the old table"
+
+    def test_the_map_may_be_json_and_none_is_not_read(self):
+        field_map = '{"task_name": "key", "status": "state", "updated_at": null}'
+
+        call(
+            "backfill_async_dashboard", *self.MAP[:3], field_map, "--statuses", '{"weird": "lost"}'
+        )
+
+        assert get_status("odd") == Status.LOST
+
+    def test_repeated_it_doubles_nothing(self):
+        call("backfill_async_dashboard", *self.MAP)
+
+        lines = call("backfill_async_dashboard", *self.MAP, "--statuses", "weird=failed")
+
+        assert lines == [
+            "Added 1 task (1 from project.BespokeRecord), found 4 in the table already."
+        ]
+
+    def test_a_rehearsal_says_what_it_would_do_and_writes_nothing(self):
+        lines = call("backfill_async_dashboard", *self.MAP, "--dry-run")
+
+        assert lines == [
+            "Would add 3 tasks (2 from project.BespokeRecord and 1 from django-q2's results), "
+            "found 1 in the table already, left out 1 because the status 'weird' is unknown."
+        ]
+        assert AsyncTaskRecord.objects.count() == 1
+
+    def test_what_the_database_refuses_is_said_in_words(self, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {
+            "RECORD_MODEL": "project.InheritedRecord",
+            "CREATE_DEFAULTS": {"tenant": None},
+        }
+
+        with pytest.raises(CommandError, match=r"^The database refused: .*tenant"):
+            call("backfill_async_dashboard")
+
+        assert not InheritedRecord.objects.exists()
+
+    def test_bad_settings_are_said_in_words(self, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"PAYLOAD_LIMIT": 1}
+
+        with pytest.raises(CommandError, match="PAYLOAD_LIMIT"):
+            call("backfill_async_dashboard")
+
+    def test_its_page_names_its_options(self):
+        page = (Path(__file__).parent.parent / "docs" / "backfill.md").read_text(encoding="utf-8")
+        parser = Command().create_parser("manage.py", "backfill_async_dashboard")
+        general = {*BaseCommand().create_parser("manage.py", "x")._option_string_actions}
+
+        options = set(parser._option_string_actions) - general
+
+        assert set(re.findall(r"^\| `(--[a-z-]+)", page, flags=re.M)) == options
+        assert f"Each batch of {backfill.BATCH} rows" in page

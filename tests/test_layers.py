@@ -68,7 +68,7 @@ class TestLayers:
         }
 
         class Manager(ModelTrackingAsyncManager):
-            field_map = {"worker": "func", "group": None}
+            field_map = {"worker": "func", "func": None, "group": None}
             create_defaults = {"func": "class"}
 
         config = Manager(
@@ -80,6 +80,7 @@ class TestLayers:
         assert config.field_map == {
             "user": None,
             "worker": "func",
+            "func": None,
             "group": "task_group",
             "objects": None,
         }

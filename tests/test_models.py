@@ -138,9 +138,20 @@ class TestReads:
         for number in range(3):
             make(str(number), created_at=now - timedelta(days=number))
 
-        assert get_names(AsyncTaskRecord.objects.latest(2)) == {"0", "1"}
+        rows = AsyncTaskRecord.objects.by_time_of_queueing()[:2]
 
-    def test_the_latest_of_each_status_are_one_query(self, django_assert_num_queries):
+        assert [row.task_name for row in rows] == ["0", "1"]
+
+    def test_the_first_of_each_status_keep_their_order(self):
+        now = timezone.now()
+        for number, status in enumerate(["failed", "lost", "failed", "failed", "success"]):
+            make(str(number), status=status, created_at=now - timedelta(days=number))
+
+        rows = AsyncTaskRecord.objects.newest_first().first_of_each(["failed", "lost"], 2)
+
+        assert rows.get_task_names() == ["0", "1", "2"]
+
+    def test_the_first_of_each_status_are_one_query(self, django_assert_num_queries):
         now = timezone.now()
         for status in STATUSES:
             for number in range(3):
@@ -149,21 +160,23 @@ class TestReads:
         rows = AsyncTaskRecord.objects.queued_since(now - timedelta(days=1))
 
         with django_assert_num_queries(1, connection=connections[rows.db]):
-            names = get_names(rows.latest_of_each(["failed", "lost"], 5))
+            names = get_names(rows.newest_first().first_of_each(["failed", "lost"], 5))
 
         assert names == {"failed 0", "failed 1", "lost 0", "lost 1"}
 
-    def test_the_latest_of_rows_that_were_made_distinct(self):
+    def test_the_first_of_rows_that_were_made_distinct(self):
         make(status="failed")
 
-        rows = AsyncTaskRecord.objects.distinct().latest_of_each(["failed", "lost"], 5)
+        rows = (
+            AsyncTaskRecord.objects.distinct().newest_first().first_of_each(["failed", "lost"], 5)
+        )
 
         assert get_names(rows) == {NAME}
 
-    def test_the_latest_of_no_row_are_none(self):
+    def test_the_first_of_no_row_are_none(self):
         make(status="failed")
 
-        assert get_names(AsyncTaskRecord.objects.none().latest_of_each(["failed"], 5)) == set()
+        assert get_names(AsyncTaskRecord.objects.none().first_of_each(["failed"], 5)) == set()
 
     def test_values_are_asked_for_by_logical_names(self, django_assert_num_queries):
         make("sorted", affected_objects="books", status="failed")

@@ -1,8 +1,11 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connections, router
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from powercrud_tracking.lifecycle import OPEN
 from powercrud_tracking.models import AsyncTaskRecord
 from powercrud_tracking.paging import SIZE, get_page
 from powercrud_tracking.records import get_rows
@@ -103,3 +106,35 @@ def test_a_table_without_times_is_paged_by_its_keys(settings):
     second = get_page(get_rows(), older=get_page(get_rows()).older)
 
     assert get_names(second) == ["0000"]
+
+
+class TestStatuses:
+    @pytest.fixture(autouse=True)
+    def rows(self):
+        at = timezone.now()
+        statuses = ("pending", "in_progress", "success")
+        AsyncTaskRecord.objects.bulk_create(
+            AsyncTaskRecord(
+                task_name=f"{n:04}", status=statuses[n % 3], created_at=at + timedelta(seconds=n)
+            )
+            for n in range(3 * SIZE)
+        )
+
+    def test_pages_of_two_statuses_hold_each_row_once_in_order(self):
+        first = get_page(get_rows(), statuses=OPEN)
+        second = get_page(get_rows(), statuses=OPEN, older=first.older)
+        back = get_page(get_rows(), statuses=OPEN, newer=second.newer)
+
+        names = [f"{n:04}" for n in reversed(range(3 * SIZE)) if n % 3 != 2]
+        assert [*get_names(first), *get_names(second)] == names
+        assert second.older == ""
+        assert get_names(back) == names[:SIZE]
+
+    def test_they_are_asked_for_one_by_one_and_no_further_than_a_page(self):
+        connection = connections[router.db_for_read(AsyncTaskRecord)]
+
+        with CaptureQueriesContext(connection) as queries:
+            get_page(get_rows(), statuses=OPEN)
+
+        assert len(queries) == 1
+        assert queries[0]["sql"].count(f"LIMIT {SIZE + 1}") == 3

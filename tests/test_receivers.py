@@ -10,12 +10,15 @@ from django_q.models import OrmQ, Task
 from django_q.signals import post_execute, post_execute_in_worker, pre_enqueue, pre_execute
 from django_q.signing import SignedPackage
 from django_q.tasks import async_task
+from powercrud import async_dashboard
+from powercrud.async_manager import AsyncManager
 
 from powercrud_tracking import factory, missing_table, progress, receivers
 from powercrud_tracking.factory import get_manager
 from powercrud_tracking.lifecycle import Status
 from powercrud_tracking.managers import ModelTrackingAsyncManager
 from powercrud_tracking.models import AsyncTaskRecord
+from tests.project.models import InheritedRecord
 from tests.test_managers import in_a_cluster, work_off
 
 pytestmark = pytest.mark.django_db
@@ -385,3 +388,64 @@ class TestConnect:
 
         assert get_row().attempts == 1
         assert timezone.now() - get_row().started_at < timedelta(minutes=1)
+
+
+def get_manager_class_of(task_key, manager_class=None, manager_config=None):
+    # As PowerCRUD's bulk workers do.
+    manager = AsyncManager.resolve_manager(manager_class, config=manager_config)
+    manager.update_progress(task_key, "1/1")
+    return manager_class
+
+
+@in_a_cluster
+class TestTasksThatPowercrudsTrackerLaunched:
+    """Queued before the settings changed, run after it."""
+
+    CONFIG = {"record_model_path": "project.InheritedRecord", "create_defaults": {"tenant": "n"}}
+    MINE = {"RECORD_MODEL": "project.InheritedRecord"}
+
+    def launch(self, config=CONFIG):
+        theirs = async_dashboard.ModelTrackingAsyncManager(
+            async_dashboard.AsyncDashboardConfig(**config)
+        )
+        theirs.launch_async_task(
+            get_manager_class_of,
+            task_key=NAME,
+            manager_class=receivers.POWERCRUDS_TRACKER,
+            manager_config=config,
+        )
+
+    def test_the_path_of_powercruds_tracker_is_still_right(self):
+        theirs = async_dashboard.ModelTrackingAsyncManager
+
+        assert f"{theirs.__module__}.{theirs.__qualname__}" == receivers.POWERCRUDS_TRACKER
+
+    def test_where_the_table_is_ours_now_it_is_recorded_by_ours(self, settings):
+        self.launch()
+
+        settings.POWERCRUD_ASYNC_DASHBOARD = self.MINE
+        work_off()
+
+        row = InheritedRecord.objects.get()
+        assert (row.status, row.result_payload) == (Status.SUCCESS, PATH)
+        assert (row.attempts, row.progress_payload, row.cleaned_up) == (1, "1/1", True)
+        assert row.started_at is not None
+
+    def test_a_table_that_is_not_ours_stays_with_powercruds(self):
+        self.launch()
+
+        work_off()
+
+        row = InheritedRecord.objects.get()
+        assert (row.status, row.result_payload) == (Status.SUCCESS, receivers.POWERCRUDS_TRACKER)
+        assert (row.attempts, row.started_at) == (0, None)
+        assert not AsyncTaskRecord.objects.exists()
+
+    def test_a_configuration_that_ours_refuses_stays_with_powercruds(self, settings, caplog):
+        self.launch({**self.CONFIG, "field_map": {"user": "nobody"}})
+
+        settings.POWERCRUD_ASYNC_DASHBOARD = self.MINE
+        work_off()
+
+        assert InheritedRecord.objects.get().result_payload == receivers.POWERCRUDS_TRACKER
+        assert f"Task {NAME} stays with PowerCRUD's tracker: " in caplog.text

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import django
 import powercrud
@@ -101,7 +102,7 @@ TEMPLATES = [
 ]
 
 
-def sqlite(name: str) -> dict:
+def sqlite(name: str) -> dict[str, Any]:
     """Return a SQLite database in which the web process and the workers wait for each other."""
     return {
         "ENGINE": "django.db.backends.sqlite3",

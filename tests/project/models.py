@@ -2,6 +2,7 @@
 
 import time
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 
@@ -72,3 +73,20 @@ class LooseRecord(models.Model):
     """A task name that is not unique."""
 
     task_name = models.CharField(max_length=64)
+
+
+class OldLog(models.Model):
+    """What a project wrote by hand before: other names, other words, text for everything."""
+
+    name = models.CharField(max_length=300, null=True)
+    outcome = models.CharField(max_length=20)
+    who = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.DO_NOTHING, null=True, db_constraint=False
+    )
+    what = models.TextField(default="")
+    arguments = models.TextField(default="")
+    answer = models.TextField(null=True)
+    note = models.TextField(default="")
+    said = models.TextField(default="")
+    began = models.DateTimeField(auto_now_add=True)
+    ended = models.DateTimeField(null=True)
