@@ -27,18 +27,25 @@ class Window:
     Args:
         name: in the address.
         label: in words, short.
+        period: as a part of a sentence.
         length: of time, until now.
     """
 
     name: str
     label: Any
+    period: Any
     length: timedelta
 
 
 WINDOWS = (
-    Window(name="1h", label=_("1 hour"), length=timedelta(hours=1)),
-    Window(name="24h", label=_("24 hours"), length=timedelta(hours=24)),
-    Window(name="7d", label=_("7 days"), length=timedelta(days=7)),
+    Window(name="1h", label=_("1 hour"), period=_("in the last hour"), length=timedelta(hours=1)),
+    Window(
+        name="24h",
+        label=_("24 hours"),
+        period=_("in the last 24 hours"),
+        length=timedelta(hours=24),
+    ),
+    Window(name="7d", label=_("7 days"), period=_("in the last 7 days"), length=timedelta(days=7)),
 )
 DEFAULT_WINDOW = WINDOWS[1]
 
