@@ -103,6 +103,28 @@ def test_a_page_costs_one_query(django_assert_num_queries):
         get_page(rows, older=first.older)
 
 
+def test_rows_without_a_time_come_last_and_each_is_reached_once(settings):
+    settings.POWERCRUD_ASYNC_DASHBOARD = {
+        "FIELD_MAP": {"created_at": "started_at", "started_at": None}
+    }
+    at = timezone.now()
+    AsyncTaskRecord.objects.bulk_create(
+        AsyncTaskRecord(task_name=f"{n:04}", started_at=at if n % 2 else None)
+        for n in range(3 * SIZE)
+    )
+
+    forth = [get_page(get_rows())]
+    while forth[-1].older:
+        forth.append(get_page(get_rows(), older=forth[-1].older))
+    back = [forth[-1]]
+    while back[-1].newer:
+        back.append(get_page(get_rows(), newer=back[-1].newer))
+
+    odd, even = ([f"{n:04}" for n in reversed(range(first, 3 * SIZE, 2))] for first in (1, 0))
+    assert [name for page in forth for name in get_names(page)] == odd + even
+    assert [get_names(page) for page in back] == [get_names(page) for page in reversed(forth)]
+
+
 def test_a_table_without_times_is_paged_by_its_keys(settings):
     settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.NameOnlyRecord"}
     NameOnlyRecord.objects.bulk_create(NameOnlyRecord(task_name=f"{n:04}") for n in range(SIZE + 1))

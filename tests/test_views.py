@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -48,6 +49,18 @@ def make_rows(number, **values):
 def of_their_address(request, rows):
     # AnonymousUser has none.
     return rows.labelled(request.user.email)
+
+
+def some(request, rows):
+    return rows[:5]
+
+
+def both(request, rows):
+    return rows.open().union(rows.finished())
+
+
+def plain(request, rows):
+    return list(rows)
 
 
 def only_mine(request, rows):
@@ -571,6 +584,14 @@ class TestVisible:
         settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.test_views.of_their_address"}
 
         assert client.get(url).status_code == 302
+
+    @pytest.mark.parametrize("name", ["some", "both", "plain"])
+    def test_what_cannot_be_narrowed_is_refused_by_name(self, client, auditor, settings, name):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": f"tests.test_views.{name}"}
+        client.force_login(auditor)
+
+        with pytest.raises(ImproperlyConfigured, match=f"VISIBLE .tests.test_views.{name}. must"):
+            client.get(LIST)
 
     def test_the_list_shows_only_those_rows(self, client, auditor):
         client.force_login(auditor)
