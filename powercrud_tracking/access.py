@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib.auth.mixins import AccessMixin
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.views.generic import View
@@ -20,10 +20,26 @@ def may_view_records(user: Any) -> bool:
 
 
 def get_visible_rows(request: HttpRequest) -> AsyncTaskRecordQuerySet:
-    """Return the rows that ``VISIBLE`` lets this person see."""
+    """Return the rows that ``VISIBLE`` lets this person see.
+
+    Raises:
+        ImproperlyConfigured: what it returned cannot be narrowed any further.
+    """
     config = get_config()
     rows = records.get_rows(config)
-    return rows if config.visible is None else load(config.visible, "VISIBLE")(request, rows)
+    if config.visible is None:
+        return rows
+    found = load(config.visible, "VISIBLE")(request, rows)
+    if (
+        not isinstance(found, AsyncTaskRecordQuerySet)
+        or found.query.is_sliced
+        or found.query.combinator
+    ):
+        raise ImproperlyConfigured(
+            f"VISIBLE ({config.visible}) must return the rows that it is given, narrowed by"
+            " filter() or exclude(): not a slice, not a union, nothing else."
+        )
+    return found
 
 
 def get_own_rows(request: HttpRequest) -> AsyncTaskRecordQuerySet:

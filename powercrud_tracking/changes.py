@@ -5,13 +5,12 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import get_conditional_response
 from django.utils.http import quote_etag
 
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
-from powercrud_tracking.paging import SIZE
+from powercrud_tracking.paging import SIZE, find_key
 from powercrud_tracking.records import Record
 
 SECONDS = 5
@@ -31,13 +30,8 @@ def get_shown_rows(rows: AsyncTaskRecordQuerySet, keys: Iterable[str]) -> AsyncT
         rows: those that somebody may see.
         keys: primary keys, as the page had them.
     """
-    found = []
-    for key in list(keys)[:SIZE]:
-        try:
-            found.append(rows.model._meta.pk.to_python(key))
-        except ValidationError:
-            continue
-    return rows.with_keys(found)
+    found = [find_key(rows, key) for key in list(keys)[:SIZE]]
+    return rows.with_keys(key for key in found if key is not None)
 
 
 def get_token(records: Iterable[Record], *parts: Any) -> str:
@@ -60,7 +54,11 @@ def find_unchanged_response(request: HttpRequest, token: str) -> HttpResponse | 
 
 
 def add_token(response: HttpResponse, token: str) -> HttpResponse:
-    """Let a page know the token of what it is told, and keep the answer out of caches."""
+    """Let a page know the token of what it is told, and keep the answer out of caches.
+
+    The token knows neither the person nor the language: a browser that kept the answer would
+    give it to the next one who logs in there.
+    """
     response["ETag"] = quote_etag(token)
-    response["Cache-Control"] = "private, no-cache"
+    response["Cache-Control"] = "private, no-store"
     return response

@@ -10,12 +10,14 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.utils.formats import date_format
+from django.utils.timezone import template_localtime
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext
 from django_filters import CharFilter, DateTimeFilter, FilterSet
 
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
 from powercrud_tracking.records import get_rows, get_title
+from powercrud_tracking.values import find_time
 
 SEARCHED = 100_000
 """Among how many of the newest rows a text is looked for: no index finds a word."""
@@ -42,6 +44,11 @@ class Chosen:
     query: str
 
 
+def _check_time(at: datetime) -> None:
+    if find_time(at) is None:
+        raise forms.ValidationError(forms.DateTimeField.default_error_messages["invalid"])
+
+
 class RecordFilter(FilterSet):  # type: ignore[misc]
     """The filters of the list: those whose column the table has.
 
@@ -60,8 +67,12 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
     func = CharFilter(label=_("Function"), method="of_func", widget=forms.Select)
     user = CharFilter(label=_("Who"), method="of_user", widget=forms.Select)
     object = CharFilter(label=_("Objects"), method="on_objects")
-    queued_from = DateTimeFilter(label=_("Queued from"), method="queued_since")
-    queued_to = DateTimeFilter(label=_("Queued before"), method="queued_before")
+    queued_from = DateTimeFilter(
+        label=_("Queued from"), method="queued_since", validators=[_check_time]
+    )
+    queued_to = DateTimeFilter(
+        label=_("Queued before"), method="queued_before", validators=[_check_time]
+    )
 
     NEEDED = {
         "func": ("func",),
@@ -107,10 +118,10 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
         return self._among_newest(rows).on_objects(text)
 
     def queued_since(self, rows: AsyncTaskRecordQuerySet, name: str, at: datetime) -> Any:
-        return rows.queued_since(at)
+        return rows.queued_since(find_time(at))
 
     def queued_before(self, rows: AsyncTaskRecordQuerySet, name: str, at: datetime) -> Any:
-        return rows.queued_before(at)
+        return rows.queued_before(find_time(at))
 
     def _among_newest(self, rows: AsyncTaskRecordQuerySet) -> AsyncTaskRecordQuerySet:
         if self.is_searching:
@@ -143,7 +154,7 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
     def _describe(self, name: str, value: str) -> str:
         cleaned = self.form.cleaned_data.get(name)
         if isinstance(cleaned, datetime):
-            return date_format(cleaned, "SHORT_DATETIME_FORMAT")
+            return date_format(template_localtime(find_time(cleaned)), "SHORT_DATETIME_FORMAT")
         return self._labels.get(name, {}).get(value, value)
 
     def offer_choices(self) -> None:

@@ -61,16 +61,14 @@ class AbstractRecordList(RecordPage):
         """Return the rows of which this page shows some."""
         raise NotImplementedError
 
-    def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
-        super().setup(request, *args, **kwargs)
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        # Not in setup(): VISIBLE may rely on it that somebody has logged in.
         self.visible = self.get_visible_rows()
         self.filter = RecordFilter(request.GET, queryset=self.visible)
         self.has_status = "status" in self.visible.names
         asked = request.GET.get("status", "")
         self.tab = asked if self.has_status and asked in STATUSES else ""
         self.statuses = STATUSES[self.tab][1]
-
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if "poll" in request.GET:
             return self.tell_changes(request)
         return super().get(request, *args, **kwargs)

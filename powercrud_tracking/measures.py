@@ -46,6 +46,7 @@ def find_measure(text: str | None, *, elapsed: float | None = None) -> Measure |
     if not total:
         return None
     fraction = min(done / total, 1.0)
-    rate = done / elapsed if elapsed and done else None
+    # Clocks of machines differ: one that began later than now tells no rate.
+    rate = done / elapsed if elapsed and elapsed > 0 and done else None
     remaining = max(total - done, 0.0) / rate if rate else None
     return Measure(fraction=fraction, rate=rate, remaining=remaining)

@@ -61,7 +61,8 @@ class AsyncTaskRecordQuerySet(models.QuerySet[Any]):
 
     def named_task(self, task_name: str) -> Self:
         """Return the row of one task."""
-        return self._where("task_name", task_name)
+        # No text that is stored has a NUL, and PostgreSQL refuses to look for one.
+        return self.none() if "\0" in task_name else self._where("task_name", task_name)
 
     def named_tasks(self, task_names: Iterable[str]) -> Self:
         """Return the rows of several tasks."""
@@ -206,7 +207,16 @@ class AsyncTaskRecordQuerySet(models.QuerySet[Any]):
     def newest_first(self) -> Self:
         """Return the rows in the order in which people read them."""
         created = self.names.get("created_at")
-        return self.order_by(*([f"-{created}"] if created else []), "-pk")
+        if created is None:
+            return self.order_by("-pk")
+        if self._may_lack(created):
+            return self.order_by(models.F(created).desc(nulls_last=True), "-pk")
+        return self.order_by(f"-{created}", "-pk")
+
+    def _may_lack(self, name: str) -> bool:
+        # Databases do not agree on where such rows stand; the order of an index is not given up
+        # where there are none.
+        return bool(self.model._meta.get_field(name).null)
 
     def with_keys(self, keys: Iterable[Any]) -> Self:
         """Return the rows with these primary keys."""
@@ -231,13 +241,25 @@ class AsyncTaskRecordQuerySet(models.QuerySet[Any]):
 
     def _beyond(self, lookup: str, at: datetime | None, pk: Any) -> Self:
         created = self.names.get("created_at")
-        if created is None or at is None:
+        if created is None:
             return self.filter(**{f"pk__{lookup}": pk})
+        if at is None or (lookup == "lt" and self._may_lack(created)):
+            return self.filter(self._get_beyond_lacking(created, lookup, at, pk))
         # The first condition follows from the second, and is what an index can use.
         return self.filter(**{f"{created}__{lookup}e": at}).filter(
             models.Q(**{f"{created}__{lookup}": at})
             | models.Q(**{created: at, f"pk__{lookup}": pk})
         )
+
+    @staticmethod
+    def _get_beyond_lacking(created: str, lookup: str, at: datetime | None, pk: Any) -> models.Q:
+        """Say the same where rows may lack the time: these stand behind all that have it."""
+        lacking = models.Q(**{f"{created}__isnull": True})
+        if at is not None:
+            beside = models.Q(**{created: at, f"pk__{lookup}": pk})
+            return lacking | beside | models.Q(**{f"{created}__{lookup}": at})
+        beside = lacking & models.Q(**{f"pk__{lookup}": pk})
+        return beside if lookup == "lt" else beside | ~lacking
 
 
 class AbstractAsyncTaskRecord(models.Model):

@@ -12,7 +12,7 @@ from powercrud_tracking import records
 from powercrud_tracking.lifecycle import ALL, Status
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
 from powercrud_tracking.records import Record
-from powercrud_tracking.values import get_time
+from powercrud_tracking.values import find_time
 
 SIZE = 50
 """How many tasks a page shows."""
@@ -98,14 +98,29 @@ def _describe(record: Record) -> str:
     return f"{record.pk}@{at.isoformat() if at else ''}"
 
 
+def find_key(rows: AsyncTaskRecordQuerySet, text: str) -> Any:
+    """Return the primary key that a page had written so; ``None`` if no row can have it."""
+    field = rows.model._meta.pk
+    try:
+        key = field.to_python(text)
+        # A number that its column cannot hold is an error in some databases.
+        field.run_validators(key)
+    except ValidationError:
+        return None
+    return None if "\0" in text else key
+
+
 def _find_position(rows: AsyncTaskRecordQuerySet, text: str) -> tuple[datetime | None, Any] | None:
     """Return the time and the key of a position; ``None`` for what people typed themselves."""
     key, _, at = text.rpartition("@")
+    pk = find_key(rows, key) if key else None
+    if pk is None:
+        return None
+    if not at:
+        return None, pk
     try:
-        time = parse_datetime(at) if at else None
-        pk = rows.model._meta.pk.to_python(key)
-    except (ValidationError, ValueError):
+        parsed = parse_datetime(at)
+    except ValueError:
         return None
-    if not key or (at and time is None):
-        return None
-    return (None if time is None else get_time(time)), pk
+    time = parsed and find_time(parsed)
+    return None if time is None else (time, pk)

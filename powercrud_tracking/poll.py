@@ -76,6 +76,8 @@ def _may_read(record: Record, request: HttpRequest) -> bool:
 
 def _ask_elsewhere(manager: AsyncManager, task_name: str) -> tuple[Status | None, str]:
     """Ask PowerCRUD's cache and django-q2's table: other views may not be recorded."""
+    if "\0" in task_name:
+        return None, ""
     cached = manager.get_progress(task_name)
     if cached == manager.STATUSES.PENDING:
         return Status.PENDING, ""

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from django.conf import settings
@@ -192,6 +192,21 @@ def get_time(at: Any) -> datetime:
     if timezone.is_aware(at) is settings.USE_TZ:
         return at
     return timezone.make_aware(at) if settings.USE_TZ else timezone.make_naive(at)
+
+
+def find_time(at: datetime) -> datetime | None:
+    """Return a time that somebody typed as the project's fields take it.
+
+    ``None`` if no database and no page could write it: at the ends of the calendar one time
+    zone has times that another has not.
+    """
+    try:
+        time = get_time(at)
+        for zone in (UTC, timezone.get_current_timezone()):
+            time.astimezone(zone)
+    except (OverflowError, ValueError):
+        return None
+    return time
 
 
 def get_failure(payload: Mapping[str, Any]) -> failures.Failure:

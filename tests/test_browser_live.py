@@ -271,3 +271,12 @@ class TestOverview:
 
         assert not before.evaluate("element => element.isConnected")
         assert page.get_by_role("heading", name="Tasks per hour").is_visible()
+
+    def test_whoever_is_logged_out_meanwhile_keeps_what_they_read_and_is_told(self, visit):
+        page = visit("admin").page
+        page.goto("/tasks/overview/")
+
+        page.context.clear_cookies()
+
+        page.get_by_text("you are logged out").wait_for(timeout=4 * SECONDS * 1000)
+        assert page.get_by_role("heading", name="Tasks per hour").is_visible()

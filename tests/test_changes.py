@@ -41,6 +41,13 @@ class TestRows:
 
         assert rows.get_task_names() == ["a"]
 
+    def test_a_key_that_no_column_can_hold_is_left_out(self):
+        row = make("a")
+
+        rows = changes.get_shown_rows(get_rows(), [str(10**20), str(row.pk)])
+
+        assert rows.get_task_names() == ["a"]
+
     def test_no_more_than_a_page_is_asked_for(self):
         rows = changes.get_shown_rows(get_rows(), map(str, range(10 * SIZE)))
 
@@ -48,6 +55,9 @@ class TestRows:
 
 
 class TestUnchanged:
+    def test_an_answer_is_kept_by_no_browser_for_whoever_logs_in_next(self, admin_client):
+        assert "no-store" in ask(admin_client)["Cache-Control"]
+
     def test_a_page_that_knows_it_all_is_told_nothing(self, admin_client):
         row = make("a", status="in_progress", progress_payload="1/2")
         top = get_top(admin_client)

@@ -122,6 +122,15 @@ class TestFilters:
         assert set(found.qs.get_task_names()) == {"a"}
         assert "queued_from" in found.form.errors
 
+    @pytest.mark.parametrize("at", ["0001-01-01T00:00+14:00", "9999-12-31T23:59-14:00"])
+    def test_a_time_that_no_calendar_has_is_said_and_left_out(self, at):
+        make("a")
+
+        found = build(queued_from=at)
+
+        assert set(found.qs.get_task_names()) == {"a"}
+        assert "queued_from" in found.form.errors
+
     def test_a_text_with_a_nul_is_said_and_left_out(self):
         make("a")
 

@@ -50,6 +50,9 @@ class TestRemaining:
     def test_no_time_elapsed_says_nothing_of_the_time(self):
         assert find_measure("3/10", elapsed=0) == Measure(fraction=0.3, rate=None, remaining=None)
 
+    def test_a_clock_that_goes_back_says_nothing_of_the_time(self):
+        assert find_measure("3/10", elapsed=-60) == Measure(fraction=0.3, rate=None, remaining=None)
+
     def test_a_share_has_a_rate_in_units(self):
         assert find_measure("4/10", elapsed=8) == Measure(fraction=0.4, rate=0.5, remaining=12)
 

@@ -27,7 +27,11 @@ def get_names(page):
 
 @pytest.mark.parametrize(
     "position",
-    ["", "@", "1", "1@", "x@2026-01-02T03:04:05", "1@yesterday", "1@2026-13-01T00:00:00", "@2026"],
+    [
+        *("", "@", "1", "1@", "x@2026-01-02T03:04:05", "1@yesterday", "1@2026-13-01T00:00:00"),
+        *("@2026", f"{10**20}@2026-01-02T03:04:05", f"{10**20}@"),
+        *("1@0001-01-01T00:00:00+14:00", "1@9999-12-31T23:59:59-14:00"),
+    ],
 )
 def test_a_position_that_nobody_gave_shows_the_first_page(position):
     make(2)
@@ -97,6 +101,28 @@ def test_a_page_costs_one_query(django_assert_num_queries):
 
     with django_assert_num_queries(1, using=rows.db):
         get_page(rows, older=first.older)
+
+
+def test_rows_without_a_time_come_last_and_each_is_reached_once(settings):
+    settings.POWERCRUD_ASYNC_DASHBOARD = {
+        "FIELD_MAP": {"created_at": "started_at", "started_at": None}
+    }
+    at = timezone.now()
+    AsyncTaskRecord.objects.bulk_create(
+        AsyncTaskRecord(task_name=f"{n:04}", started_at=at if n % 2 else None)
+        for n in range(3 * SIZE)
+    )
+
+    forth = [get_page(get_rows())]
+    while forth[-1].older:
+        forth.append(get_page(get_rows(), older=forth[-1].older))
+    back = [forth[-1]]
+    while back[-1].newer:
+        back.append(get_page(get_rows(), newer=back[-1].newer))
+
+    odd, even = ([f"{n:04}" for n in reversed(range(first, 3 * SIZE, 2))] for first in (1, 0))
+    assert [name for page in forth for name in get_names(page)] == odd + even
+    assert [get_names(page) for page in back] == [get_names(page) for page in reversed(forth)]
 
 
 def test_a_table_without_times_is_paged_by_its_keys(settings):

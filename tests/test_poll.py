@@ -300,6 +300,9 @@ class TestElsewhere:
     def test_an_unknown_name_is_a_failure_that_says_so(self, client):
         assert poll(client) == (286, make_answer("failed", "unknown", "Failed"))
 
+    def test_a_name_with_a_nul_is_unknown(self, client):
+        assert client.get(URL, {"task_name": "a\0b"}).status_code == 286
+
     @pytest.mark.django_db(transaction=True, databases="__all__")
     def test_a_missing_record_table_leaves_the_cache_to_answer(self, client, manager):
         manager.create_progress_key(NAME)

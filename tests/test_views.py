@@ -1,11 +1,12 @@
 import re
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -17,6 +18,7 @@ from django_q.conf import Conf
 from powercrud_tracking.access import may_view_records
 from powercrud_tracking.models import AsyncTaskRecord
 from powercrud_tracking.paging import SIZE
+from powercrud_tracking.templatetags.powercrud_tracking_overview import list_query
 from tests.project.models import BespokeRecord, NameOnlyRecord
 
 pytestmark = pytest.mark.django_db
@@ -42,6 +44,23 @@ def make_rows(number, **values):
         AsyncTaskRecord(task_name=f"task-{n}", created_at=start + timedelta(seconds=n), **values)
         for n in range(number)
     )
+
+
+def of_their_address(request, rows):
+    # AnonymousUser has none.
+    return rows.labelled(request.user.email)
+
+
+def some(request, rows):
+    return rows[:5]
+
+
+def both(request, rows):
+    return rows.open().union(rows.finished())
+
+
+def plain(request, rows):
+    return list(rows)
 
 
 def only_mine(request, rows):
@@ -115,6 +134,17 @@ class TestPermission:
 
 
 class TestList:
+    def test_a_row_without_a_name_leads_nowhere_and_breaks_nothing(self, admin_client):
+        AsyncTaskRecord.objects.create(task_name="", status="failed", message="no name")
+
+        assert "no name" in admin_client.get(LIST).content.decode()
+
+    def test_keys_are_not_localised(self, admin_client, settings):
+        settings.USE_THOUSAND_SEPARATOR = True
+        AsyncTaskRecord.objects.create(pk=1234567, task_name=NAME)
+
+        assert 'data-row="1234567"' in admin_client.get(LIST).content.decode()
+
     def test_without_a_task_it_says_so(self, admin_client):
         content = admin_client.get(LIST).content.decode()
 
@@ -285,6 +315,9 @@ class TestList:
 
 
 class TestDetail:
+    def test_a_name_with_a_nul_is_not_found(self, admin_client):
+        assert admin_client.get(f"{LIST}a%00b/").status_code == 404
+
     def test_an_unknown_task_is_not_found(self, admin_client):
         assert admin_client.get(DETAIL).status_code == 404
 
@@ -442,6 +475,21 @@ class TestOverview:
         # Once for a click on the column, once in the table behind it.
         assert response.content.decode().count(f'href="{LIST}?{escape(query)}"') == 2
 
+    def test_an_hour_that_comes_twice_leads_to_its_own_tasks(self, admin_client, settings):
+        if not settings.USE_TZ:
+            pytest.skip("the clock of the server tells such hours no better")
+        start = datetime(2024, 10, 27, 1, tzinfo=UTC)
+        for minutes in (-5, 5, 65):
+            AsyncTaskRecord.objects.create(
+                task_name=str(minutes), created_at=start + timedelta(minutes=minutes)
+            )
+        settings.TIME_ZONE = "Europe/Berlin"
+
+        query = list_query(queued_from=start, queued_to=start + timedelta(hours=1))
+
+        records = admin_client.get(f"{LIST}?{query}").context["records"]
+        assert [record.task_name for record in records] == ["5"]
+
     def test_failures_lead_to_their_like_in_the_list(self, admin_client):
         AsyncTaskRecord.objects.create(
             task_name=NAME, status="failed", func="shop.tasks.sort", message="failed update: no"
@@ -530,6 +578,20 @@ class TestVisible:
         settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.test_views.only_mine"}
         AsyncTaskRecord.objects.create(task_name=NAME)
         AsyncTaskRecord.objects.create(task_name="mine", launched_by_id=str(auditor.pk))
+
+    @pytest.mark.parametrize("url", [LIST, MINE, f"{LIST}?poll="], ids=["list", "mine", "poll"])
+    def test_it_is_asked_for_nobody_who_has_not_logged_in(self, client, settings, url):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.test_views.of_their_address"}
+
+        assert client.get(url).status_code == 302
+
+    @pytest.mark.parametrize("name", ["some", "both", "plain"])
+    def test_what_cannot_be_narrowed_is_refused_by_name(self, client, auditor, settings, name):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": f"tests.test_views.{name}"}
+        client.force_login(auditor)
+
+        with pytest.raises(ImproperlyConfigured, match=f"VISIBLE .tests.test_views.{name}. must"):
+            client.get(LIST)
 
     def test_the_list_shows_only_those_rows(self, client, auditor):
         client.force_login(auditor)

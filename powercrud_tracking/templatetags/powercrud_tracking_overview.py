@@ -20,7 +20,8 @@ register.filter("func_title", get_title)
 def list_query(**values: Any) -> str:
     """Return what stands behind the "?" of the list's address, without what is empty.
 
-    Times are written as a ``datetime-local`` input has them, in the active time zone.
+    Times are written as a ``datetime-local`` input has them, in the active time zone; those that
+    a change of the clocks makes come twice, with what tells them apart.
     """
     return urlencode({name: _write(value) for name, value in values.items() if value})
 
@@ -28,8 +29,11 @@ def list_query(**values: Any) -> str:
 def _write(value: Any) -> str:
     if not isinstance(value, datetime):
         return str(value)
-    local = timezone.localtime(value) if timezone.is_aware(value) else value
-    return local.strftime("%Y-%m-%dT%H:%M")
+    if timezone.is_naive(value):
+        return value.strftime("%Y-%m-%dT%H:%M")
+    local = timezone.localtime(value)
+    is_ambiguous = local.utcoffset() != local.replace(fold=not local.fold).utcoffset()
+    return local.strftime("%Y-%m-%dT%H:%M%:z" if is_ambiguous else "%Y-%m-%dT%H:%M")
 
 
 @register.filter

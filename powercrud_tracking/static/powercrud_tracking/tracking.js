@@ -20,10 +20,8 @@
       new Map([...document.querySelectorAll("[data-told]")].map((each) => [each.id, each.dataset.status]));
     const isDone = () => !region.isConnected || !(region.dataset.first || document.querySelector("[data-open]"));
 
-    // Who is logged out meanwhile is answered with another page.
-    const isAnswer = ({ status, responseURL }) =>
-      (status === 304 || (status >= 200 && status < 300)) &&
-      new URL(responseURL).pathname === window.location.pathname;
+    // A login page, say, to which the server has sent the question.
+    const isElsewhere = ({ responseURL }) => responseURL && new URL(responseURL).pathname !== location.pathname;
 
     function plan(seconds) {
       clearTimeout(timer);
@@ -43,19 +41,20 @@
       if (rows.length) event.detail.parameters.row = rows.map((row) => row.dataset.row);
     });
 
-    // It comes from the element that would be swapped, which is not always this one.
-    document.body.addEventListener("htmx:beforeSwap", (event) => {
-      const { requestConfig, xhr } = event.detail;
-      if (requestConfig.elt === region && !(isAnswer(xhr) && xhr.status !== 304)) {
-        event.detail.shouldSwap = false;
-      }
+    // htmx asks the place of the answer, which need not be the region that has asked.
+    document.addEventListener("htmx:beforeSwap", (event) => {
+      const { xhr, requestConfig } = event.detail;
+      if (requestConfig.elt !== region) return;
+      if (xhr.status === 304 || isElsewhere(xhr)) event.detail.shouldSwap = false;
     });
 
     region.addEventListener("htmx:afterRequest", (event) => {
-      const isAnswered = isAnswer(event.detail.xhr);
-      if (isAnswered) token = event.detail.xhr.getResponseHeader("ETag") ?? "";
+      const { xhr, xhr: { status } } = event.detail;
+      const isRefused = isElsewhere(xhr) || [401, 403, 404].includes(status);
+      const isAnswered = !isRefused && (status === 304 || (status >= 200 && status < 300));
+      if (isAnswered) token = xhr.getResponseHeader("ETag") ?? "";
       wait = isAnswered ? pace : Math.min(wait * 2, LONGEST);
-      paused.textContent = isAnswered ? "" : paused.dataset.text;
+      paused.textContent = isAnswered ? "" : isRefused ? paused.dataset.refused : paused.dataset.text;
       const after = getStatuses();
       const changed = [...after].filter(([id, now]) => before.has(id) && before.get(id) !== now);
       if (changed.length) {
