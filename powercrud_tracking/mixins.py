@@ -1,7 +1,7 @@
 """The view side: a PowerCRUD view whose tasks are recorded."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
@@ -15,6 +15,10 @@ from powercrud_tracking.validation import (
     find_shape_problems,
     require_valid,
 )
+
+if TYPE_CHECKING:
+    # The managers need a ready registry.
+    from powercrud_tracking.managers import ModelTrackingAsyncManager
 
 
 class AsyncDashboardMixin:
@@ -64,7 +68,7 @@ class AsyncDashboardMixin:
             return list(find_shape_problems(cls.async_dashboard, source))
         return list(find_problems(cls.async_dashboard, base=base, source=source))
 
-    def get_async_manager_class(self) -> type:
+    def get_async_manager_class(self) -> "type[ModelTrackingAsyncManager]":
         """Return the configured manager class."""
         return factory.get_manager_class()
 
