@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.utils.formats import date_format
-from django.utils.timezone import template_localtime
+from django.utils.timezone import template_localtime  # type: ignore[attr-defined]
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext
 from django_filters import CharFilter, DateTimeFilter, FilterSet
