@@ -3,15 +3,16 @@
 import hashlib
 import time
 from collections.abc import Iterable
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import get_conditional_response
 from django.utils.http import quote_etag
 
+from powercrud_tracking.lifecycle import OPEN
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
 from powercrud_tracking.paging import SIZE, find_key
-from powercrud_tracking.records import Record
 
 SECONDS = 5
 """How often a page asks."""
@@ -34,17 +35,36 @@ def get_shown_rows(rows: AsyncTaskRecordQuerySet, keys: Iterable[str]) -> AsyncT
     return rows.with_keys(key for key in found if key is not None)
 
 
-def get_token(records: Iterable[Record], *parts: Any) -> str:
+class State(NamedTuple):
+    """What of a task has to change before a page is told of it."""
+
+    task_name: str
+    status: str | None = None
+    updated_at: datetime | None = None
+    progress: str | None = None
+    message: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in OPEN
+
+
+def get_states(rows: AsyncTaskRecordQuerySet) -> list[State]:
+    """Return how these tasks stand: a few columns, and no more until a page has to be told."""
+    return [State._make(values) for values in rows.get_values(*State._fields)]
+
+
+def get_token(states: Iterable[State], *parts: Any) -> str:
     """Return a short text that changes when a page has to be told something.
 
     Args:
-        records: the tasks that it asks about.
+        states: of the tasks that it asks about.
         parts: what else it shows.
     """
-    shown = [(r.pk, r.status, r.updated_at, r.progress_text, r.message) for r in records]
-    is_moving = any(record.is_open for record in records)
+    states = list(states)
+    is_moving = any(state.is_open for state in states)
     period = int(time.time() / (SECONDS_OF_TIMES if is_moving else SECONDS_OF_COUNTS))
-    return hashlib.sha256(repr((shown, period, parts)).encode()).hexdigest()[:20]
+    return hashlib.sha256(repr((states, period, parts)).encode()).hexdigest()[:20]
 
 
 def find_unchanged_response(request: HttpRequest, token: str) -> HttpResponse | None:

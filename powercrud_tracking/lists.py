@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.formats import number_format
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
@@ -21,7 +22,7 @@ from powercrud_tracking.counts import Count
 from powercrud_tracking.figures import read_counts
 from powercrud_tracking.filters import SEARCHED, RecordFilter, get_query
 from powercrud_tracking.lifecycle import FINISHED, OPEN, Status
-from powercrud_tracking.live import add_live_progress
+from powercrud_tracking.live import add_live_progress, find_live_progress
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
 from powercrud_tracking.pages import RecordPage
 
@@ -64,7 +65,6 @@ class AbstractRecordList(RecordPage):
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         # Not in setup(): VISIBLE may rely on it that somebody has logged in.
         self.visible = self.get_visible_rows()
-        self.filter = RecordFilter(request.GET, queryset=self.visible)
         self.has_status = "status" in self.visible.names
         asked = request.GET.get("status", "")
         self.tab = asked if self.has_status and asked in STATUSES else ""
@@ -73,9 +73,13 @@ class AbstractRecordList(RecordPage):
             return self.tell_changes(request)
         return super().get(request, *args, **kwargs)
 
+    @cached_property
+    def filter(self) -> RecordFilter:
+        return RecordFilter(self.request.GET, queryset=self.visible)
+
     def get_rows(self) -> AsyncTaskRecordQuerySet:
         """Return the rows of all tabs, as the filters narrow them."""
-        rows: AsyncTaskRecordQuerySet = self.filter.qs
+        rows: AsyncTaskRecordQuerySet = self.filter.qs if self.filter.given else self.visible
         return rows
 
     def get_tabs(self) -> list[Tab]:
@@ -133,17 +137,21 @@ class AbstractRecordList(RecordPage):
     def tell_changes(self, request: HttpRequest) -> HttpResponse:
         """Answer a page that is open: 304, or the rows, counts and news to put into it."""
         shown = changes.get_shown_rows(self.visible, request.GET.getlist("row"))
-        found = records.read(shown.without_payloads())
-        add_live_progress(found, factory.get_manager())
+        states = changes.get_states(shown)
+        is_open = [state.task_name for state in states if state.is_open]
+        live = find_live_progress(is_open, factory.get_manager())
         top = request.GET["poll"]
         rows = self.get_rows()
         if self.tab:
             rows = rows.with_status(self.statuses)
         news = paging.count_newer(rows, top) if request.GET.get("first") else 0
-        token = changes.get_token(found, news)
+        token = changes.get_token(states, live, news)
         unchanged = changes.find_unchanged_response(request, token)
         if unchanged is not None:
             return unchanged
+        found = records.read(shown.without_payloads())
+        for record in found:
+            record.live_progress = live.get(record.task_name)
         context = {
             "records": found,
             "tabs": self.get_tabs(),

@@ -14,23 +14,35 @@ from powercrud_tracking.records import Record
 logger = logging.getLogger("powercrud_tracking")
 
 
-def add_live_progress(records: Iterable[Record], manager: AsyncManager) -> None:
-    """Give the open ones of these records the progress that the cache has, in one look-up.
+def find_live_progress(task_names: Iterable[str], manager: AsyncManager) -> dict[str, str]:
+    """Return the progress that the cache has of these tasks, by their names, in one look-up.
 
     A cache that does not answer costs a warning: the rows say what they say.
+
+    Args:
+        task_names: of open tasks.
+        manager: whose cache is asked.
+    """
+    asked = {f"{manager.progress_prefix}{name}": name for name in task_names}
+    if not asked:
+        return {}
+    try:
+        found = manager.cache.get_many(asked)
+    except Exception:
+        logger.warning("Could not ask PowerCRUD's cache for progress.", exc_info=True)
+        return {}
+    return {
+        asked[key]: text for key, text in found.items() if text and text != manager.STATUSES.PENDING
+    }
+
+
+def add_live_progress(records: Iterable[Record], manager: AsyncManager) -> None:
+    """Give the open ones of these records the progress that the cache has.
 
     Args:
         records: as pages see them.
         manager: whose cache is asked.
     """
-    waiting = {f"{manager.progress_prefix}{r.task_name}": r for r in records if r.is_open}
-    if not waiting:
-        return
-    try:
-        found = manager.cache.get_many(waiting)
-    except Exception:
-        logger.warning("Could not ask PowerCRUD's cache for progress.", exc_info=True)
-        return
-    for key, text in found.items():
-        if text and text != manager.STATUSES.PENDING:
-            waiting[key].live_progress = text
+    waiting = {record.task_name: record for record in records if record.is_open}
+    for name, text in find_live_progress(waiting, manager).items():
+        waiting[name].live_progress = text

@@ -96,7 +96,14 @@ class RecordDetail(PersonRequiredMixin, RecordPage):
     def tell_changes(self, request: HttpRequest) -> HttpResponse:
         """Answer a page that is open: 304, the part that moves, or all of it at the end."""
         record = self.record
-        token = changes.get_token([record], record.attempts)
+        state = changes.State(
+            record.task_name,
+            record.status,
+            record.updated_at,
+            record.progress_text,
+            record.message,
+        )
+        token = changes.get_token([state], record.attempts)
         unchanged = changes.find_unchanged_response(request, token)
         if unchanged is not None:
             return unchanged

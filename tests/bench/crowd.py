@@ -19,7 +19,7 @@ from django.urls import reverse
 
 from tests.bench.history import use
 from tests.bench.meter import write_table
-from tests.bench.pages import POLL_HEADERS
+from tests.bench.pages import build_poll
 
 PEOPLE = 50
 SECONDS = 20
@@ -50,12 +50,12 @@ def report(alias: str, *, quick: bool) -> str:
     cookies = log_in(alias)
     rows = []
     with serving(alias):
-        headers = {"full renders": {}, "unchanged polls": find_poll_headers(cookies[0])}
-        for name, extra in headers.items():
-            if extra is None:
-                continue
+        connection = http.client.HTTPConnection(HOST, PORT, timeout=30)
+        address = reverse("powercrud_tracking:list")
+        _, page, _ = _get(connection, address, cookies[0])
+        for name, asked in {"full renders": address, "polls": build_poll(page.decode())}.items():
             for pace, pause in {"one after the other": 0.0, f"every {PAUSE:.0f} s": PAUSE}.items():
-                answers = ask(cookies, extra, seconds=seconds, pause=pause)
+                answers = ask(cookies, asked, seconds=seconds, pause=pause)
                 rows.append((f"{name}, {pace}", *_sum_up(answers)))
     heads = ["requests a second", "median, ms", "95th percentile, ms", "errors"]
     table = write_table([f"{PEOPLE} people for {seconds} s", *heads], rows)
@@ -113,38 +113,30 @@ def _wait_for(server: subprocess.Popen) -> None:
         if server.poll() is not None:
             raise RuntimeError("gunicorn did not start.")
         with suppress(OSError):
-            _get(http.client.HTTPConnection(HOST, PORT, timeout=5), "", {})
+            _get(http.client.HTTPConnection(HOST, PORT, timeout=5), "/", "")
             return
         time.sleep(0.1)
     raise RuntimeError("gunicorn does not answer.")
 
 
-def find_poll_headers(cookie: str) -> dict[str, str] | None:
-    """Return what a poll says when nothing has happened, if the list knows that."""
-    connection = http.client.HTTPConnection(HOST, PORT, timeout=30)
-    response = _get(connection, cookie, POLL_HEADERS)
-    token = response.headers["ETag"]
-    return None if token is None else {**POLL_HEADERS, "If-None-Match": token}
-
-
-def ask(cookies: list[str], headers: dict[str, str], *, seconds: float, pause: float) -> Answers:
-    """Let everybody ask for the list, again and again, for some seconds."""
+def ask(cookies: list[str], address: str, *, seconds: float, pause: float) -> Answers:
+    """Let everybody ask, again and again, for some seconds, as the page's script does."""
     answers = Answers()
-    expected = 304 if "If-None-Match" in headers else 200
     begin = time.perf_counter() + 0.5
 
     def look(cookie: str, late: float) -> None:
         connection = http.client.HTTPConnection(HOST, PORT, timeout=30)
-        due = begin + late
+        due, token = begin + late, ""
         while due < begin + seconds:
             time.sleep(max(0.0, due - time.perf_counter()))
             began = time.perf_counter()
             try:
-                status = _get(connection, cookie, headers).status
+                status, _, told = _get(connection, address, cookie, token)
+                token = told or token
             except (OSError, http.client.HTTPException):
                 status = None
                 connection.close()
-            if status == expected:
+            if status in {200, 304}:
                 answers.milliseconds.append((time.perf_counter() - began) * 1000)
             else:
                 answers.errors += 1
@@ -163,11 +155,10 @@ def ask(cookies: list[str], headers: dict[str, str], *, seconds: float, pause: f
 
 
 def _get(
-    connection: http.client.HTTPConnection, cookie: str, headers: dict[str, str]
-) -> http.client.HTTPResponse:
-    connection.request(
-        "GET", reverse("powercrud_tracking:list"), headers={"Cookie": cookie, **headers}
-    )
+    connection: http.client.HTTPConnection, address: str, cookie: str, token: str = ""
+) -> tuple[int, bytes, str]:
+    """Return the status, the content and the token of an answer."""
+    headers = {"Cookie": cookie, **({"If-None-Match": token} if token else {})}
+    connection.request("GET", address, headers=headers)
     response = connection.getresponse()
-    response.read()
-    return response
+    return response.status, response.read(), response.headers["ETag"] or ""
