@@ -11,6 +11,7 @@ from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext
 
 from powercrud_tracking.access import get_visible_rows
 from powercrud_tracking.config import DashboardConfig, get_config
@@ -57,7 +58,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             url = reverse("powercrud_tracking:detail", args=[row.task_name])
         except NoReverseMatch:
             return self.get_empty_value_display()
-        return format_html('<a href="{}">{}</a>', url, _("Open"))
+        return format_html('<a href="{}">{}</a>', url, pgettext("link", "Open"))
 
 
 @admin.register(AsyncTaskRecord)

@@ -204,7 +204,8 @@ class _Run:
 
 
 def _get_results() -> models.QuerySet[Task]:
-    return Task.objects.using(router.db_for_read(Task))
+    results: models.QuerySet[Task] = Task.objects.using(router.db_for_read(Task))
+    return results
 
 
 def _walk(source: Any, *, order: Sequence[str]) -> Iterator[list[Any]]:

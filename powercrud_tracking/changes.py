@@ -49,7 +49,8 @@ def get_token(records: Iterable[Record], *parts: Any) -> str:
 
 def find_unchanged_response(request: HttpRequest, token: str) -> HttpResponse | None:
     """Return a 304 if the page that asks has this token already, else ``None``."""
-    return get_conditional_response(request, etag=quote_etag(token))
+    unchanged = get_conditional_response(request, etag=quote_etag(token))
+    return None if unchanged is None else add_token(unchanged, token)
 
 
 def add_token(response: HttpResponse, token: str) -> HttpResponse:

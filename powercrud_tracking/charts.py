@@ -133,7 +133,7 @@ def get_ceiling(number: int) -> int:
     """Return the round number at which the scale of a chart ends: 4, 10, 20, 50, 100, 200."""
     if number <= 4:
         return 4
-    power = 10 ** (len(str(number - 1)) - 1)
+    power: int = 10 ** (len(str(number - 1)) - 1)
     for step in (1, 2, 4, 5, 6, 8, 10):
         if number <= step * power:
             return step * power

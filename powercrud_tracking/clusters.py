@@ -120,4 +120,5 @@ def _count_table() -> int:
     queued = OrmQ.objects.using(Conf.ORM).filter(key=Conf.CLUSTER_NAME, lock__lte=timezone.now())
     # Its error must leave the transaction of a request whole.
     with savepoint(Conf.ORM):
-        return queued[: LIMIT + 1].count()
+        length: int = queued[: LIMIT + 1].count()
+    return length

@@ -149,7 +149,7 @@ def _find_failure_in_result(record: Record) -> ShownFailure | None:
     return ShownFailure(
         id="tracking-traceback",
         number=None,
-        outcome=record.status.label,
+        outcome=record.status.label if record.status else "",
         message=failure.reason,
         started_at=record.started_at,
         ended_at=record.ended_at,

@@ -25,7 +25,9 @@ class Ended(NamedTuple):
     @property
     def waited(self) -> timedelta | None:
         """How long it was queued before its last attempt began."""
-        return self.started_at and max(self.started_at - self.created_at, timedelta())
+        if self.started_at is None:
+            return None
+        return max(self.started_at - self.created_at, timedelta())
 
     @property
     def ran(self) -> timedelta | None:

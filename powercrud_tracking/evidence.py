@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
 
-from django_q.brokers import get_broker
+from django_q.brokers import Broker, get_broker
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 from django_q.models import OrmQ
@@ -90,7 +90,8 @@ def gather() -> Evidence:
     broker = get_broker()
     workers: set[str] = set()
     clusters: set[str] = set()
-    inside, waiting = 0, 0
+    inside = 0
+    waiting: int | None = 0
     for look in range(LOOKS):
         if look:
             sleep(PAUSE)
@@ -116,8 +117,8 @@ def _add(seen: int | None, now: int | None) -> int | None:
     return None if seen is None or now is None else max(seen, now)
 
 
-def _count_waiting(broker: object) -> int | None:
-    size = broker.queue_size()
+def _count_waiting(broker: Broker) -> int | None:
+    size: int | None = broker.queue_size()
     return None if size is None else size + (broker.lock_size() or 0)
 
 

@@ -6,9 +6,15 @@ worker and a web process that import the same dotted path build identical manage
 
 import logging
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from powercrud_tracking.config import get_config, load
+
+if TYPE_CHECKING:
+    # The managers need a ready registry; see get_manager_class().
+    from powercrud_tracking.managers import ModelTrackingAsyncManager
+
+    DashboardManager = ModelTrackingAsyncManager
 
 logger = logging.getLogger("powercrud_tracking")
 
@@ -16,7 +22,7 @@ NAME = "DashboardManager"
 PATH = f"{__name__}.{NAME}"
 
 
-def get_manager_class() -> type:
+def get_manager_class() -> "type[ModelTrackingAsyncManager]":
     """Return ``DashboardManager`` as the settings have it now.
 
     It never judges the settings, since projects ask for it in their URLs, which must load for
@@ -38,13 +44,13 @@ def get_manager_class() -> type:
 
 
 @cache
-def _build(base: type) -> type:
+def _build(base: "type[ModelTrackingAsyncManager]") -> "type[ModelTrackingAsyncManager]":
     return type(
         NAME, (base,), {"__module__": __name__, "__qualname__": NAME, "__doc__": base.__doc__}
     )
 
 
-def get_manager(**overrides: Any) -> Any:
+def get_manager(**overrides: Any) -> "ModelTrackingAsyncManager":
     """Return a manager as the settings have it now.
 
     Args:

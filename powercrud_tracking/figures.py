@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
@@ -22,8 +22,8 @@ class _Slot(Expression):
         super().__init__()
         self.place = place
 
-    def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, list[Any]]:
-        return "%s", [self]
+    def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        return "%s", (self,)
 
 
 class _CompiledCount(Expression):
@@ -75,7 +75,7 @@ def build_count(rows: AsyncTaskRecordQuerySet) -> Expression:
 def build_oldest(rows: AsyncTaskRecordQuerySet) -> Expression:
     """Return the time at which the oldest of these rows was queued."""
     created = rows.names["created_at"]
-    return Subquery(rows.order_by(created).values(created)[:1])
+    return cast(Expression, Subquery(rows.order_by(created).values(created)[:1]))
 
 
 def _limit(rows: AsyncTaskRecordQuerySet) -> Any:

@@ -10,8 +10,9 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.utils.formats import date_format
-from django.utils.timezone import template_localtime
+from django.utils.timezone import template_localtime  # type: ignore[attr-defined]
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext
 from django_filters import CharFilter, DateTimeFilter, FilterSet
 
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
@@ -178,7 +179,7 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
         labels = {v: f"{label} ({v})" if label in shared else label for v, label in labels.items()}
         self._labels[name] = labels
         ordered = sorted(labels.items(), key=lambda pair: (pair[1].casefold(), pair[0]))
-        self.form.fields[name].widget.choices = [("", _("Any")), *ordered]
+        self.form.fields[name].widget.choices = [("", pgettext("filter", "Any")), *ordered]
 
 
 def get_query(**values: str) -> str:

@@ -103,7 +103,7 @@ class Historian:
             "affected_objects": None if selection is None else selection.objects,
             "timestamp": task.started,
         }
-        end = {
+        end: Mapping[str, Any] = {
             "func": task.func,
             "result": _read_pickled(task.result),
             "message": "Task completed successfully" if task.success else None,

@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from powercrud_tracking import changes, factory, paging, records
 from powercrud_tracking.access import (
@@ -25,7 +26,7 @@ from powercrud_tracking.models import AsyncTaskRecordQuerySet
 from powercrud_tracking.pages import RecordPage
 
 STATUSES: Mapping[str, tuple[Any, frozenset[Status]]] = {
-    "open": (_("Open"), OPEN),
+    "open": (pgettext_lazy("tasks", "Open"), OPEN),
     "failed": (Status.FAILED.label, frozenset({Status.FAILED})),
     "lost": (Status.LOST.label, frozenset({Status.LOST})),
     "success": (Status.SUCCESS.label, frozenset({Status.SUCCESS})),

@@ -1,7 +1,7 @@
 """The view side: a PowerCRUD view whose tasks are recorded."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
@@ -15,6 +15,10 @@ from powercrud_tracking.validation import (
     find_shape_problems,
     require_valid,
 )
+
+if TYPE_CHECKING:
+    # The managers need a ready registry.
+    from powercrud_tracking.managers import ModelTrackingAsyncManager
 
 
 class AsyncDashboardMixin:
@@ -64,7 +68,7 @@ class AsyncDashboardMixin:
             return list(find_shape_problems(cls.async_dashboard, source))
         return list(find_problems(cls.async_dashboard, base=base, source=source))
 
-    def get_async_manager_class(self) -> type:
+    def get_async_manager_class(self) -> "type[ModelTrackingAsyncManager]":
         """Return the configured manager class."""
         return factory.get_manager_class()
 
@@ -84,13 +88,18 @@ class AsyncDashboardMixin:
         self, request: HttpRequest, task_name: str, selected_ids: list[int]
     ) -> HttpResponse:
         """Show PowerCRUD's modal with a link to the task's page, if this person may open it."""
-        config = self.get_async_manager().config
+        # What stands to the right has no types.
+        view: Any = self
+        right: Any = super()
+        config = view.get_async_manager().config
         self._page = follow.find_page_of_queued(task_name, config, request)
-        return super().async_queue_success(request, task_name, selected_ids)
+        response: HttpResponse = right.async_queue_success(request, task_name, selected_ids)
+        return response
 
     def get_modal_context(self) -> dict[str, Any]:
         """Return PowerCRUD's context, with the link where the modal of a queued task has room."""
-        context = super().get_modal_context()
+        right: Any = super()
+        context: dict[str, Any] = right.get_modal_context()
         if url := getattr(self, "_page", ""):
             # The poll's link is made anew every second, and loses the focus each time.
             context["message"] = follow.build_link(url)

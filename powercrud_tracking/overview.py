@@ -27,18 +27,25 @@ class Window:
     Args:
         name: in the address.
         label: in words, short.
+        period: as a part of a sentence.
         length: of time, until now.
     """
 
     name: str
     label: Any
+    period: Any
     length: timedelta
 
 
 WINDOWS = (
-    Window(name="1h", label=_("1 hour"), length=timedelta(hours=1)),
-    Window(name="24h", label=_("24 hours"), length=timedelta(hours=24)),
-    Window(name="7d", label=_("7 days"), length=timedelta(days=7)),
+    Window(name="1h", label=_("1 hour"), period=_("in the last hour"), length=timedelta(hours=1)),
+    Window(
+        name="24h",
+        label=_("24 hours"),
+        period=_("in the last 24 hours"),
+        length=timedelta(hours=24),
+    ),
+    Window(name="7d", label=_("7 days"), period=_("in the last 7 days"), length=timedelta(days=7)),
 )
 DEFAULT_WINDOW = WINDOWS[1]
 
@@ -92,11 +99,11 @@ class Overview:
     @property
     def failure_rate(self) -> float | None:
         """How much of what has ended in the window failed, if all of it was counted."""
-        counts = (self.ended or {}).values()
-        total = sum(count.number for count in counts)
-        if not total or any(count.has_more for count in counts):
+        counts = self.ended or {}
+        total = sum(count.number for count in counts.values())
+        if not total or any(count.has_more for count in counts.values()):
             return None
-        return self.ended[Status.FAILED].number / total
+        return counts[Status.FAILED].number / total
 
     @property
     def oldest_age(self) -> timedelta | None:

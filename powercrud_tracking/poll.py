@@ -6,6 +6,7 @@ from collections.abc import Callable
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.html import escape, format_html
+from django.utils.translation import pgettext
 from django_q.models import Task
 from powercrud.async_manager import AsyncManager
 
@@ -94,7 +95,8 @@ def _answer(task_name: str, status: Status | None, text: str, url: str) -> HttpR
     # PowerCRUD's modal knows success, failed, pending and in_progress only, and writes
     # `progress` into the page as HTML.
     if status is None or status is Status.LOST:
-        text = f"{status or 'unknown'}: {text}".removesuffix(": ")
+        word = pgettext("task", "unknown") if status is None else pgettext("task", "lost")
+        text = f"{word}: {text}".removesuffix(": ")
         status = Status.FAILED
     progress = escape(text)
     if url:

@@ -17,6 +17,7 @@ from powercrud_tracking.lifecycle import OPEN, TABLE, Event, Status, get_status_
 from powercrud_tracking.lock_limits import apply_limit
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
 from powercrud_tracking.records import RecordMap, get_record_map
+from powercrud_tracking.references import Field
 from powercrud_tracking.savepoints import savepoint
 from powercrud_tracking.signals import task_recorded
 from powercrud_tracking.statements import Compiler
@@ -188,7 +189,7 @@ class Recorder:
         self,
         instance: models.Model,
         connection: BaseDatabaseWrapper,
-        as_given: Collection[models.Field] = (),
+        as_given: Collection[Field] = (),
     ) -> bool:
         sql, parameters = self._compiler.build_insert(connection, instance, as_given=as_given)
         try:

@@ -109,7 +109,7 @@ def find_runs(
     reference = None if is_inside else record.ran
     known = [each for each in [*durations, reference] if each is not None]
     longest = max(known, default=_NOTHING)
-    top = min(longest, _MOST_MEDIANS * statistics.median(known)) if known else longest
+    top = min(longest, _MOST_MEDIANS * _get_median(known)) if known else longest
     bars = []
     for number, (values, duration) in enumerate(zip(latest, durations, strict=True)):
         height = _get_height(duration, top)
@@ -134,7 +134,7 @@ def find_runs(
         width=len(bars) * STEP,
         longest=longest,
         top=top,
-        median=statistics.median(good) if good else None,
+        median=_get_median(good) if good else None,
         reference=None if reference is None else HEIGHT - _get_height(reference, top),
         succeeded=sum(bar.status is Status.SUCCESS for bar in bars),
         failed=sum(bar.status in {Status.FAILED, Status.LOST} for bar in bars),
@@ -151,6 +151,10 @@ def _find_duration(values: Mapping[str, Any], now: datetime) -> timedelta | None
     ended = values.get("completed_at") or values.get("failed_at")
     until = now if _find_status(values) in OPEN else ended
     return None if started is None or until is None else max(until - started, _NOTHING)
+
+
+def _get_median(durations: Sequence[timedelta]) -> timedelta:
+    return timedelta(seconds=statistics.median(each.total_seconds() for each in durations))
 
 
 def _get_height(duration: timedelta | None, top: timedelta) -> int:

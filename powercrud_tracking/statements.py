@@ -76,7 +76,7 @@ class Compiler:
         connection: BaseDatabaseWrapper,
         instance: models.Model,
         *,
-        as_given: Collection[models.Field] = (),
+        as_given: Collection[Field] = (),
     ) -> tuple[str, list[Any]]:
         """Return the INSERT of a new row and its parameters.
 

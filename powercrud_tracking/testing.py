@@ -139,7 +139,7 @@ class _Results:
         return pickle.loads(self._queue.get())  # noqa: S301 - put in above
 
 
-class MemoryBroker(Broker):
+class MemoryBroker(Broker):  # type: ignore[misc]
     """django-q2's broker inside ``task_queue()``: it hands packages to the innermost queue."""
 
     @staticmethod
@@ -147,7 +147,8 @@ class MemoryBroker(Broker):
         return _queues[-1]
 
     def enqueue(self, task: str) -> int:
-        return self.connection.put(task)
+        queue: TaskQueue = self.connection
+        return queue.put(task)
 
     def acknowledge(self, task_id: int) -> None:
         self.connection.drop(task_id)

@@ -116,7 +116,7 @@ def build_timeline(
 def _is_last(record: Record, attempt: AsyncTaskAttempt) -> bool:
     """Return whether a kept attempt is the one that the record itself speaks of."""
     if record.attempts is not None:
-        return attempt.number >= record.attempts
+        return bool(attempt.number >= record.attempts)
     return record.started_at is not None and attempt.started_at == record.started_at
 
 

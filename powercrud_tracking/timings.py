@@ -45,9 +45,9 @@ def get_timings(ended: Iterable[Ended]) -> list[Timing]:
     waited: dict[str, list[timedelta]] = defaultdict(list)
     ran: dict[str, list[timedelta]] = defaultdict(list)
     for each in ended:
-        if (took := each.ran) is not None:
+        if each.waited is not None and each.ran is not None:
             waited[each.func or ""].append(each.waited)
-            ran[each.func or ""].append(took)
+            ran[each.func or ""].append(each.ran)
     timings = [
         Timing(
             func=func,

@@ -170,7 +170,7 @@ def find_prune_time(record: Record) -> datetime | None:
         record: a row of the setting's table.
     """
     kept = dict(_get_retention(get_config().retention_days)).get(record.status or "")
-    ended = next(
+    ended: datetime | None = next(
         (at for at in (getattr(record, logical) for logical in END_TIMES) if at is not None), None
     )
     if kept is None or ended is None:

@@ -93,6 +93,7 @@ class Look:
 
     width: int = 1280
     scheme: str = "light"
+    language: str = "en-GB"
 
     def __str__(self) -> str:
         return f"{self.scheme}-{self.width}"
@@ -154,7 +155,7 @@ class Visitor:
         browser: Playwright's.
         address: of the bookshop.
         cookies: of somebody who is logged in; nobody's, unless given.
-        look: the size and the colours of the window.
+        look: the size, the colours and the language of the window.
         scale: pixels of the screen for one of the page.
     """
 
@@ -176,7 +177,7 @@ class Visitor:
             viewport={"width": look.width, "height": 900},
             color_scheme=look.scheme,
             device_scale_factor=scale,
-            locale="en-GB",
+            locale=look.language,
             reduced_motion="reduce",
         )
         self.context.set_default_timeout(SECONDS * 1000)

@@ -23,6 +23,8 @@ from tests.browser import (
 ALL = ROOT / "build" / "screenshots"
 SHOWN = ROOT / "docs" / "images"
 BEST = {
+    "overview.png": "overview-light-1280.png",
+    "overview-dark.png": "overview-dark-1280.png",
     "modal.png": "modal-light-1280.png",
     "list.png": "list-light-1280.png",
     "list-dark.png": "list-failed-dark-1280.png",

@@ -130,6 +130,32 @@ class TestLive:
         assert len(pauses) >= 2
         assert pauses[1] > 1.5 * pauses[0]
 
+    def test_the_page_of_an_open_task_stays_while_nothing_changes(self, visit):
+        visitor = visit("admin")
+        page = visitor.page
+        # Two that keep both workers busy.
+        for _ in range(2):
+            start_task(visitor, "Recalculate all prices")
+        start_task(visitor)
+        page.locator("#tracking-task[data-status=pending]").wait_for()
+
+        wait_for_poll(page, status=304)
+        page.wait_for_timeout(500)
+
+        assert page.locator("#tracking-task .tracking-status").is_visible()
+
+    def test_who_is_logged_out_meanwhile_is_told_that_updates_are_paused(self, visit):
+        visitor = visit("admin")
+        page = visitor.page
+        page.goto("/tasks/")
+        before = page.locator("tbody tr").first.get_attribute("id")
+        visitor.context.clear_cookies()
+
+        page.get_by_text("Updates paused").wait_for()
+
+        assert page.locator("tbody tr").first.get_attribute("id") == before
+        assert not page.get_by_label("Password").count()
+
     def test_the_page_of_a_finished_task_asks_nothing(self, visit):
         page = visit("admin").page
         page.goto("/tasks/?status=success")

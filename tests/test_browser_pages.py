@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser import LOOKS, PAGES
+from tests.browser import LOOKS, PAGES, Look
 
 pytestmark = pytest.mark.browser
 
@@ -15,4 +15,16 @@ def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_window(visit, n
     PAGES[name](visitor.page)
 
     assert visitor.find_barriers() == []
+    assert visitor.get_overflow() == 0
+
+
+@pytest.mark.parametrize("name", ["overview", "list-filtered", "task-failed", "task-lost"])
+@pytest.mark.parametrize("language", ["de", "es", "fr", "ja"])
+def test_long_words_of_a_language_do_not_make_a_page_wider_than_a_telephone(visit, language, name):
+    visitor = visit("admin", Look(width=360, language=language))
+
+    PAGES[name](visitor.page)
+    visitor.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+
+    assert visitor.page.locator("html").get_attribute("lang") == language
     assert visitor.get_overflow() == 0

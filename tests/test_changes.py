@@ -66,6 +66,7 @@ class TestUnchanged:
         second = ask(admin_client, row, top=top, token=first["ETag"])
 
         assert (first.status_code, second.status_code, second.content) == (200, 304, b"")
+        assert first["ETag"] == second["ETag"]
 
     def test_with_nothing_to_show_it_is_told_nothing(self, admin_client):
         first = ask(admin_client)
@@ -183,3 +184,44 @@ class TestAccess:
         assert f"tracking-row-{mine.pk}" in content
         assert f"tracking-row-{other.pk}" not in content
         assert "1 new task<" in content
+
+
+class TestTask:
+    def ask(self, client, token=""):
+        url = reverse("powercrud_tracking:detail", args=["a"])
+        return client.get(url, {"poll": "1"}, headers={"If-None-Match": token} if token else {})
+
+    def test_the_part_that_moves_is_told_while_it_is_open(self, admin_client):
+        make("a", status="in_progress", progress_payload="1/2", task_args=["heavy"])
+
+        response = self.ask(admin_client)
+
+        content = response.content.decode()
+        assert "1/2" in content
+        assert 'id="tracking-task"' in content
+        assert "heavy" not in content
+        assert response["HX-Reswap"] == "none"
+
+    def test_nothing_is_told_while_nothing_changes(self, admin_client):
+        make("a", status="in_progress")
+        token = self.ask(admin_client)["ETag"]
+
+        response = self.ask(admin_client, token)
+
+        assert (response.status_code, response["ETag"]) == (304, token)
+
+    def test_all_of_it_is_told_at_the_end(self, admin_client):
+        row = make("a", status="in_progress", task_args=["heavy"])
+        token = self.ask(admin_client)["ETag"]
+        AsyncTaskRecord.objects.filter(pk=row.pk).update(status="success")
+
+        response = self.ask(admin_client, token)
+
+        assert "heavy" in response.content.decode()
+        assert "HX-Reswap" not in response
+
+    def test_another_s_task_is_forbidden(self, client, user):
+        make("a")
+        client.force_login(user)
+
+        assert self.ask(client).status_code == 403

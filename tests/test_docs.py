@@ -27,7 +27,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`]+)`")
 TOX_RUN = re.compile(r"\btox run -e ([\w,.-]*\w)")
 
-AT_WORK = {"dev", "bench", "bench-pages", "screenshots", "fix"}
+AT_WORK = {"dev", "bench", "bench-pages", "screenshots", "messages", "fix"}
 """Environments that change files, wait for a person or measure: no machine decides by them."""
 
 

@@ -31,6 +31,7 @@ KINDS = {
     "static files": "static/powercrud_tracking/*.css",
     "scripts": "static/powercrud_tracking/*.js",
     "the stylesheet of others": "static/powercrud_tracking/vendor/*.css",
+    "catalogues": "locale/*/LC_MESSAGES/django.mo",
     "its licence": "static/powercrud_tracking/vendor/*LICENSE*",
 }
 """What must not be missing, whatever the tree says."""

@@ -1,7 +1,9 @@
 """How the bookshop's task list names people."""
 
+from django.contrib.auth.models import AbstractUser
 
-def full_name_and_login(user) -> str:
+
+def full_name_and_login(user: AbstractUser | None) -> str:
     """Return "Ada Keller (admin)", the login alone, or "Nobody" for an anonymous visitor."""
     if user is None:
         return "Nobody"

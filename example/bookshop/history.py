@@ -26,6 +26,10 @@ SITE = "/srv/bookshop/.venv/lib/python3.12/site-packages"
 SHOP = "/srv/bookshop"
 
 
+type People = dict[str, tuple[str, str]]
+"""The key and the label of each name."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fault:
     """One way to fail.
@@ -238,7 +242,7 @@ class Task:
 
 
 def build_history(
-    now: datetime, people: dict[str, tuple[str, str]]
+    now: datetime, people: People
 ) -> tuple[list[AsyncTaskRecord], list[AsyncTaskAttempt]]:
     """Return the records of a week, all finished before now, and their failed attempts.
 
@@ -260,10 +264,17 @@ def build_history(
 
 
 def _get_end(record: AsyncTaskRecord) -> datetime:
-    return record.completed_at or record.failed_at
+    end = record.completed_at or record.failed_at
+    assert end is not None, "all of this is over"
+    return end
 
 
-def _build_hour(hour: datetime, *, days_ago: int, people: dict) -> Iterator[Task]:
+def _get_start(record: AsyncTaskRecord) -> datetime:
+    assert record.started_at is not None, "all of this has been started"
+    return record.started_at
+
+
+def _build_hour(hour: datetime, *, days_ago: int, people: People) -> Iterator[Task]:
     # Of its own for each hour of the week, or an hour would change with the time of asking.
     random = Random(f"{days_ago} {hour.hour}")
     times = sorted(random.uniform(0, 3600) for _ in range(_count(hour, random)))
@@ -285,7 +296,7 @@ def _count(hour: datetime, random: Random) -> int:
     return max(1, round(random.gauss(rate * weekend, rate / 6)))
 
 
-def _build_task(kind: Kind, at: datetime, *, days_ago: int, random: Random, people: dict) -> Task:
+def _build_task(kind: Kind, at: datetime, *, days_ago: int, random: Random, people: People) -> Task:
     person = random.choice(kind.people)
     key, label = people[person]
     items = random.randint(*kind.items)
@@ -334,7 +345,8 @@ def _end(task: Task, kind: Kind, *, items: int, cost: float, days_ago: int, rand
     for number in range(1, attempts + 1):
         record.attempts = number
         if number == 2:
-            record.started_at += RETRY + timedelta(seconds=random.uniform(0, 2))
+            again = RETRY + timedelta(seconds=random.uniform(0, 2))
+            record.started_at = _get_start(record) + again
         if fault is None or (number == 2 and heals):
             return _succeed(record, kind, items, cost)
         _fail(task, fault, kind, items, cost)
@@ -353,7 +365,7 @@ def _find_fault(kind: Kind, at: datetime, *, days_ago: int, random: Random) -> F
 
 def _succeed(record: AsyncTaskRecord, kind: Kind, items: int, cost: float) -> None:
     record.status = Status.SUCCESS
-    record.completed_at = record.started_at + timedelta(seconds=cost)
+    record.completed_at = _get_start(record) + timedelta(seconds=cost)
     record.failed_at = None
     record.message = "Task completed successfully"
     is_bulk = kind.func.startswith("powercrud.")
@@ -365,7 +377,7 @@ def _succeed(record: AsyncTaskRecord, kind: Kind, items: int, cost: float) -> No
 def _fail(task: Task, fault: Fault, kind: Kind, items: int, cost: float) -> None:
     record = task.record
     record.status = Status.FAILED
-    record.failed_at = record.started_at + timedelta(seconds=max(0.2, cost * fault.at))
+    record.failed_at = _get_start(record) + timedelta(seconds=max(0.2, cost * fault.at))
     record.message = fault.reason
     record.result_payload = fault.result
     far = f"{kind.word}: {max(1, int(items * fault.at))}/{items}"
@@ -376,7 +388,7 @@ def _fail(task: Task, fault: Fault, kind: Kind, items: int, cost: float) -> None
 def _lose(task: Task, kind: Kind, items: int) -> None:
     record = task.record
     record.status = Status.LOST
-    record.failed_at = record.started_at + timedelta(minutes=6)
+    record.failed_at = _get_start(record) + timedelta(minutes=6)
     record.message = (
         "Lost: no sign of life, django-q2 has no result, it is not in the queue, its worker "
         f"{record.worker} is in no live cluster, 2 live clusters looked at."
@@ -393,7 +405,7 @@ def _add_attempt(task: Task, outcome: Status, exception: str, traceback: str) ->
             task_name=record.task_name,
             number=record.attempts,
             started_at=record.started_at,
-            ended_at=record.failed_at,
+            ended_at=_get_end(record),
             worker=record.worker,
             outcome=outcome,
             exception_class=exception,

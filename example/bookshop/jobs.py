@@ -22,7 +22,7 @@ class Job:
     name: str
     label: str
     hint: str
-    func: Callable
+    func: Callable[..., object]
     objects: str
     permission: str = ""
 

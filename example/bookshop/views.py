@@ -1,8 +1,11 @@
 """The home page, and PowerCRUD's pages for books, authors and the records of tasks."""
 
+from typing import Any
+
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.mixins import LoginRequiredMixin, PermissionRequiredMixin
 from django.core.exceptions import PermissionDenied
+from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import NoReverseMatch, reverse
@@ -15,7 +18,7 @@ from powercrud.mixins.async_crud_mixin import PowerCRUDAsyncMixin
 from powercrud_tracking.access import get_visible_rows, may_view_records
 from powercrud_tracking.factory import get_manager
 from powercrud_tracking.mixins import AsyncDashboardMixin
-from powercrud_tracking.models import AsyncTaskRecord
+from powercrud_tracking.models import AsyncTaskRecord, AsyncTaskRecordQuerySet
 
 from .jobs import JOBS
 from .models import Author, Book
@@ -29,7 +32,7 @@ class HomeView(TemplateView):
 
     template_name = "bookshop/home.html"
 
-    def get_context_data(self, **kwargs):
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         may = self.request.user.has_perm
         jobs = [job for job in JOBS.values() if not job.permission or may(job.permission)]
         return super().get_context_data(jobs=jobs, **kwargs)
@@ -61,7 +64,7 @@ def start_job(request: HttpRequest, name: str) -> HttpResponse:
     return redirect("powercrud_tracking:detail", task_name=task_name)
 
 
-class ShopView(LoginRequiredMixin, PowerCRUDAsyncMixin, CRUDView):
+class ShopView(LoginRequiredMixin, PowerCRUDAsyncMixin, CRUDView):  # type: ignore[misc]
     """What both lists share: who may change what, modals, and bulk work in the background."""
 
     base_template_path = "bookshop/base.html"
@@ -79,23 +82,23 @@ class ShopView(LoginRequiredMixin, PowerCRUDAsyncMixin, CRUDView):
     bulk_min_async_records = 2
     bulk_async_allow_anonymous = False
 
-    def may(self, action: str, request) -> bool:
+    def may(self, action: str, request: HttpRequest) -> bool:
         options = self.model._meta
         return request.user.has_perm(f"{options.app_label}.{action}_{options.model_name}")
 
-    def has_power_create_permission(self, request):
+    def has_power_create_permission(self, request: HttpRequest) -> bool:
         return self.may("add", request)
 
-    def has_power_update_permission(self, request, obj):
+    def has_power_update_permission(self, request: HttpRequest, obj: Model) -> bool:
         return self.may("change", request)
 
-    def has_power_delete_permission(self, request, obj):
+    def has_power_delete_permission(self, request: HttpRequest, obj: Model) -> bool:
         return self.may("delete", request)
 
-    def has_power_bulk_update_permission(self, request):
+    def has_power_bulk_update_permission(self, request: HttpRequest) -> bool:
         return self.may("change", request)
 
-    def has_power_bulk_delete_permission(self, request):
+    def has_power_bulk_delete_permission(self, request: HttpRequest) -> bool:
         return self.may("delete", request)
 
 
@@ -130,7 +133,7 @@ class AuthorView(ShopView):
     bulk_fields = ["country"]
 
 
-class TaskRecordView(PermissionRequiredMixin, PowerCRUDMixin, CRUDView):
+class TaskRecordView(PermissionRequiredMixin, PowerCRUDMixin, CRUDView):  # type: ignore[misc]
     """The records in PowerCRUD's own list, for those who like its filters and columns."""
 
     model = AsyncTaskRecord
@@ -152,5 +155,5 @@ class TaskRecordView(PermissionRequiredMixin, PowerCRUDMixin, CRUDView):
     detail_fields = "__all__"
     filterset_fields = ["status", "func", "user_label"]
 
-    def get_queryset(self):
+    def get_queryset(self) -> AsyncTaskRecordQuerySet:
         return get_visible_rows(self.request).newest_first()

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import django
 import powercrud
@@ -72,6 +73,8 @@ STATICFILES_DIRS = [Path(powercrud.__file__).parent / "assets"]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    # The pages of tasks speak the browser's language; the shop's own texts are English.
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -99,7 +102,7 @@ TEMPLATES = [
 ]
 
 
-def sqlite(name: str) -> dict:
+def sqlite(name: str) -> dict[str, Any]:
     """Return a SQLite database in which the web process and the workers wait for each other."""
     return {
         "ENGINE": "django.db.backends.sqlite3",

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from itertools import product
+from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand
@@ -34,7 +35,7 @@ OUT_OF_STOCK_EVERY = 3
 class Command(BaseCommand):
     help = "Fill an empty bookshop with authors, books and two people who may log in."
 
-    def handle(self, **options):
+    def handle(self, *args: Any, **options: Any) -> None:
         self.seed_people()
         if Book.objects.exists():
             self.stdout.write("There are books already; nothing to do.")
@@ -43,7 +44,7 @@ class Command(BaseCommand):
         books = Book.objects.bulk_create(build_books(authors))
         self.stdout.write(f"Created {len(authors)} authors and {len(books)} books.")
 
-    def seed_people(self):
+    def seed_people(self) -> None:
         people = get_user_model().objects
         if not people.filter(username="admin").exists():
             people.create_superuser("admin", password="admin", first_name="Ada", last_name="Keller")

@@ -1,6 +1,7 @@
 """Fill the task pages with a week of tasks that never ran; each is marked as such."""
 
 from datetime import timedelta
+from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand
@@ -20,7 +21,7 @@ STALE_AFTER = timedelta(hours=12)
 class Command(BaseCommand):
     help = "Fill the task pages with a week of made-up tasks, unless that has been done lately."
 
-    def handle(self, **options):
+    def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
         made_up = AsyncTaskRecord.objects.filter(extra=MARK)
         if made_up.filter(created_at__gte=now - STALE_AFTER).exists():
