@@ -11,8 +11,8 @@ from django.utils.cache import get_conditional_response
 from django.utils.http import quote_etag
 
 from powercrud_tracking.lifecycle import OPEN
-from powercrud_tracking.models import AsyncTaskRecordQuerySet
-from powercrud_tracking.paging import SIZE, find_key
+from powercrud_tracking.models import AsyncTaskRecordQuerySet, find_key
+from powercrud_tracking.paging import SIZE
 
 SECONDS = 5
 """How often a page asks."""
@@ -31,7 +31,7 @@ def get_shown_rows(rows: AsyncTaskRecordQuerySet, keys: Iterable[str]) -> AsyncT
         rows: those that somebody may see.
         keys: primary keys, as the page had them.
     """
-    found = [find_key(rows, key) for key in list(keys)[:SIZE]]
+    found = [find_key(rows.model._meta.pk, key) for key in list(keys)[:SIZE]]
     return rows.with_keys(key for key in found if key is not None)
 
 

@@ -168,11 +168,11 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
         self._offer("func", ((row.get("func"), get_title(row.get("func") or "")) for row in found))
         self._offer("user", ((row.get(who), row.get("user")) for row in found))
 
-    def _offer(self, name: str, pairs: Iterable[tuple[str | None, str | None]]) -> None:
+    def _offer(self, name: str, pairs: Iterable[tuple[Any, Any]]) -> None:
         if name not in self.filters:
             return
         # In reverse, so that what somebody is called now wins.
-        labels = {value: label or value for value, label in reversed([*pairs]) if value}
+        labels = {str(v): str(label or v) for v, label in reversed([*pairs]) if v}
         if chosen := self.data.get(name):
             labels.setdefault(chosen, chosen)
         shared = {label for label, number in Counter(labels.values()).items() if number > 1}

@@ -24,7 +24,8 @@ LINKED = "linked"
 
 def is_own(record: Record, user: Any) -> bool:
     """Return whether somebody queued a task themselves."""
-    return bool(record.launched_by_id) and record.launched_by_id == str(user.pk)
+    key = record.launched_by_id
+    return key not in {None, ""} and str(key) == str(user.pk)
 
 
 def is_in_sight(record: Record, request: HttpRequest) -> bool:

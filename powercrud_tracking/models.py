@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Self
 
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Coalesce
 from django.utils import timezone
@@ -16,6 +17,23 @@ END_TIMES = ("completed_at", "failed_at", "updated_at", "created_at")
 """Logical names of what tells when a task ended, the best first."""
 
 _RUN = ("task_name", "status", "created_at", "started_at", "completed_at", "failed_at")
+
+
+def find_key(field: Any, text: str) -> Any:
+    """Return a key that somebody wrote so; ``None`` if no row can have it.
+
+    Args:
+        field: of the key.
+        text: anything.
+    """
+    field = field.target_field if field.is_relation else field
+    try:
+        key = field.to_python(text)
+        # A number that its column cannot hold is an error in some databases.
+        field.run_validators(key)
+    except ValidationError:
+        return None
+    return None if "\0" in text else key
 
 
 class _Part(models.Subquery):
@@ -94,7 +112,12 @@ class AsyncTaskRecordQuerySet(models.QuerySet[Any]):
 
     def launched_by_key(self, key: str) -> Self:
         """Return the tasks that the user with this primary key queued."""
-        return self._where("launched_by_id", key)
+        name = self.names.get("launched_by_id")
+        if name is None:
+            return self
+        # A project's column may be a number or a foreign key, which holds no other text.
+        found = find_key(self.model._meta.get_field(name), key)
+        return self.none() if found is None else self.filter(**{name: found})
 
     def get_latest_runs(self, func: str, most: int) -> list[dict[str, Any]]:
         """Return when the newest runs of a function began and ended, by logical names.

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.utils.dateparse import parse_datetime
 
 from powercrud_tracking import records
 from powercrud_tracking.lifecycle import ALL, Status
-from powercrud_tracking.models import AsyncTaskRecordQuerySet
+from powercrud_tracking.models import AsyncTaskRecordQuerySet, find_key
 from powercrud_tracking.records import Record
 from powercrud_tracking.values import find_time
 
@@ -98,22 +97,10 @@ def _describe(record: Record) -> str:
     return f"{record.pk}@{at.isoformat() if at else ''}"
 
 
-def find_key(rows: AsyncTaskRecordQuerySet, text: str) -> Any:
-    """Return the primary key that a page had written so; ``None`` if no row can have it."""
-    field = rows.model._meta.pk
-    try:
-        key = field.to_python(text)
-        # A number that its column cannot hold is an error in some databases.
-        field.run_validators(key)
-    except ValidationError:
-        return None
-    return None if "\0" in text else key
-
-
 def _find_position(rows: AsyncTaskRecordQuerySet, text: str) -> tuple[datetime | None, Any] | None:
     """Return the time and the key of a position; ``None`` for what people typed themselves."""
     key, _, at = text.rpartition("@")
-    pk = find_key(rows, key) if key else None
+    pk = find_key(rows.model._meta.pk, key) if key else None
     if pk is None:
         return None
     if not at:

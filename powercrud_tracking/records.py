@@ -79,7 +79,8 @@ class Record:
         self.row = row
         self.pk = row.pk
         self.live_progress: str | None = None
-        self._names = record_map.names
+        # The key behind a foreign key, not what it leads to: that would cost a query a row.
+        self._names = {logical: field.attname for logical, field in record_map.fields.items()}
         self._record_map = record_map
 
     def with_row(self, row: models.Model) -> "Record":

@@ -65,7 +65,10 @@ def get_edges(now: datetime) -> list[datetime]:
     if timezone.is_naive(now):
         last = now.replace(minute=0, second=0, microsecond=0)
         return [last + timedelta(hours=n) for n in range(1 - HOURS, 2)]
-    last = timezone.localtime(now).replace(minute=0, second=0, microsecond=0).astimezone(UTC)
+    local = timezone.localtime(now)
+    # By the time that has passed: a clock put back by half an hour has its minutes twice.
+    past = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+    last = now.astimezone(UTC) - past
     return [timezone.localtime(last + timedelta(hours=n)) for n in range(1 - HOURS, 2)]
 
 

@@ -49,6 +49,15 @@ class TestGetEdges:
         instants = [edge.astimezone(UTC) for edge in edges]
         assert {b - a for a, b in pairwise(instants)} == {timedelta(hours=1)}
 
+    @pytest.mark.parametrize("moment", [(2026, 4, 4, 15, 15), (2026, 10, 3, 15, 45)])
+    def test_the_last_is_this_one_when_clocks_move_by_half_an_hour(self, moment):
+        now = datetime(*moment, tzinfo=UTC)
+
+        with timezone.override(ZoneInfo("Australia/Lord_Howe")):
+            edges = get_edges(now)
+
+        assert edges[-2] <= now < edges[-1]
+
 
 @pytest.mark.django_db
 class TestGetHours:

@@ -16,14 +16,19 @@ from django_q.brokers import get_broker
 from django_q.conf import Conf
 
 from powercrud_tracking.access import may_view_records
+from powercrud_tracking.follow import is_own
 from powercrud_tracking.models import AsyncTaskRecord
 from powercrud_tracking.paging import SIZE
 from powercrud_tracking.templatetags.powercrud_tracking_overview import list_query
-from tests.project.models import BespokeRecord, NameOnlyRecord
+from tests.project.models import BespokeRecord, NameOnlyRecord, OwnedRecord
 
 pytestmark = pytest.mark.django_db
 
 NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
+OWNED = {
+    "RECORD_MODEL": "project.OwnedRecord",
+    "FIELD_MAP": {"launched_by_id": "owner", "created_at": "queued"},
+}
 TEXT = "<script>alert('x')</script>"
 LIST = reverse("powercrud_tracking:list")
 OVERVIEW = reverse("powercrud_tracking:overview")
@@ -659,6 +664,31 @@ class TestCustomTable:
         NameOnlyRecord.objects.create(task_name=NAME)
 
         assert NAME in admin_client.get(url).content.decode()
+
+    @pytest.mark.parametrize("asked", ["", "?user=nobody", "?user=0", f"?user={10**20}"])
+    def test_a_foreign_key_to_the_user_can_be_asked_for(self, admin_client, settings, user, asked):
+        settings.POWERCRUD_ASYNC_DASHBOARD = OWNED
+        OwnedRecord.objects.create(task_name="hers", owner_id=user.pk)
+        OwnedRecord.objects.create(task_name="nobody's")
+
+        records = admin_client.get(f"{LIST}{asked}").context["records"]
+
+        assert len(records) == (0 if asked else 2)
+
+    def test_with_a_foreign_key_people_see_their_own_tasks(
+        self, client, settings, user, django_assert_num_queries
+    ):
+        settings.POWERCRUD_ASYNC_DASHBOARD = OWNED
+        OwnedRecord.objects.create(task_name="hers", owner_id=user.pk)
+        OwnedRecord.objects.create(task_name="nobody's")
+        client.force_login(user)
+
+        records = client.get(MINE).context["records"]
+
+        assert [record.task_name for record in records] == ["hers"]
+        assert client.get(f"{LIST}hers/").status_code == 200
+        with django_assert_num_queries(0):
+            assert is_own(records[0], user)
 
 
 class TestBaseTemplate:

@@ -90,3 +90,14 @@ class OldLog(models.Model):
     said = models.TextField(default="")
     began = models.DateTimeField(auto_now_add=True)
     ended = models.DateTimeField(null=True)
+
+
+class OwnedRecord(models.Model):
+    """Who queued a task as a foreign key; when, not for all of them."""
+
+    task_name = models.CharField(max_length=64, unique=True)
+    status = models.CharField(max_length=16, default="pending")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.DO_NOTHING, null=True, db_constraint=False
+    )
+    queued = models.DateTimeField(null=True)
