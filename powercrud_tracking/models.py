@@ -245,6 +245,10 @@ class AsyncTaskRecordQuerySet(models.QuerySet[Any]):
         """Return the rows with these primary keys."""
         return self.filter(pk__in=list(keys))
 
+    def beyond_key(self, key: Any) -> Self:
+        """Return the rows with a greater primary key, in the order of these keys."""
+        return self.filter(pk__gt=key).order_by("pk")
+
     def without_payloads(self) -> Self:
         """Return the rows without what may be long and no list shows."""
         heavy = ("args", "kwargs", "result", "extra")

@@ -73,7 +73,7 @@ def _read_in_batches(rows: AsyncTaskRecordQuerySet) -> Iterator[list[models.Mode
     batch = list(rows[:BATCH])
     while batch:
         yield batch
-        batch = list(rows.newer_than(None, batch[-1].pk)[:BATCH]) if len(batch) == BATCH else []
+        batch = list(rows.beyond_key(batch[-1].pk)[:BATCH]) if len(batch) == BATCH else []
 
 
 def _reconcile_batch(

@@ -178,6 +178,14 @@ class TestReads:
 
         assert get_names(AsyncTaskRecord.objects.none().first_of_each(["failed"], 5)) == set()
 
+    def test_rows_are_walked_by_their_keys_whatever_their_times(self):
+        now = timezone.now()
+        rows = [make(str(n), created_at=now - timedelta(days=n)) for n in range(4)]
+
+        beyond = AsyncTaskRecord.objects.beyond_key(rows[1].pk)
+
+        assert beyond.get_task_names() == ["2", "3"]
+
     def test_values_are_asked_for_by_logical_names(self, django_assert_num_queries):
         make("sorted", affected_objects="books", status="failed")
         rows = AsyncTaskRecord.objects.all()
