@@ -8,6 +8,7 @@ from django.core import checks
 from django.core.cache.backends.base import InvalidCacheBackendError
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
+from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 from django_q.models import Schedule
 from powercrud.async_dashboard import ModelTrackingAsyncManager as PowercrudsTracker
@@ -19,7 +20,7 @@ from powercrud_tracking.config import load
 from powercrud_tracking.factory import PATH, get_manager
 from powercrud_tracking.managers import ModelTrackingAsyncManager
 from powercrud_tracking.mixins import AsyncDashboardMixin
-from powercrud_tracking.problems import ConfigurationError
+from powercrud_tracking.problems import ConfigurationError, get_guess
 from powercrud_tracking.validation import find_setting_problems
 
 POWERCRUD_CLEANUP = "powercrud.schedules.cleanup_async_artifacts"
@@ -31,7 +32,9 @@ def register() -> None:
     checks.register(check_manager_class)
     checks.register(check_views)
     checks.register(check_cache)
+    checks.register(check_default_manager)
     checks.register(check_wiring)
+    checks.register(check_poll)
     checks.register(check_migration)
     checks.register(check_schedules, checks.Tags.database)
 
@@ -81,6 +84,44 @@ def check_cache(**kwargs: Any) -> list[checks.CheckMessage]:
                 id="powercrud_tracking.E014",
             )
         ]
+    return []
+
+
+def check_default_manager(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Say so if PowerCRUD's default manager cannot be imported: then no bulk view works."""
+    path = _find_default_path()
+    if not isinstance(path, str) or _find(path) is not None:
+        return []
+    return [
+        checks.Error(
+            f"POWERCRUD_SETTINGS['ASYNC_MANAGER_DEFAULT'] names {path!r}, which cannot be "
+            "imported: PowerCRUD will refuse every bulk operation.",
+            hint=get_guess(path, [PATH], f"To record tasks, name {PATH!r}."),
+            id="powercrud_tracking.E016",
+        )
+    ]
+
+
+def check_poll(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Warn if PowerCRUD's URLs are missing: its dialog then calls queued tasks refused."""
+    _load_urls()
+    views = [each for each in _walk_subclasses(AsyncMixin) if not _is_powercruds(each)]
+    if not views:
+        return []
+    try:
+        reverse("powercrud:async_progress")
+    except NoReverseMatch:
+        return [
+            checks.Warning(
+                "PowerCRUD's URLs are not among the project's: its dialog will say that a task "
+                "could not be queued, although it is queued and runs.",
+                hint="Add DashboardManager.get_urlpatterns() to urlpatterns "
+                "(from powercrud_tracking.factory import DashboardManager).",
+                id="powercrud_tracking.W004",
+            )
+        ]
+    except Exception:  # noqa: BLE001 - a URLconf that cannot be loaded has checks of Django's own
+        return []
     return []
 
 
@@ -150,14 +191,23 @@ def check_schedules(databases: Sequence[str] | None = None, **kwargs: Any) -> li
     ]
 
 
-def _find_default_manager() -> Any:
-    """Return what PowerCRUD's setting names, or ``None`` if that leads nowhere."""
+def _is_powercruds(view: type) -> bool:
+    return view.__module__.partition(".")[0] == "powercrud"
+
+
+def _find_default_path() -> Any:
+    """Return the dotted path in PowerCRUD's setting, or ``None`` if there is none."""
     try:
         default = get_powercrud_setting("ASYNC_MANAGER_DEFAULT")
     except ImproperlyConfigured:
         # No dict of settings at all: the check of the cache has said so.
         return None
-    return _find(default.get("manager_class") if isinstance(default, Mapping) else None)
+    return default.get("manager_class") if isinstance(default, Mapping) else None
+
+
+def _find_default_manager() -> Any:
+    """Return what PowerCRUD's setting names, or ``None`` if that leads nowhere."""
+    return _find(_find_default_path())
 
 
 def _find(path: Any) -> Any:

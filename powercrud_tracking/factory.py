@@ -8,6 +8,9 @@ import logging
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+
 from powercrud_tracking.config import get_config, load
 
 if TYPE_CHECKING:
@@ -29,6 +32,11 @@ def get_manager_class() -> "type[ModelTrackingAsyncManager]":
     ``manage.py check`` to speak. With a bad ``MANAGER_CLASS`` it stands on the built-in base,
     and refuses when an instance is built.
     """
+    if apps.apps_ready and not apps.is_installed("powercrud_tracking"):
+        raise ImproperlyConfigured(
+            "powercrud_tracking is not in INSTALLED_APPS. Add it there, then run: "
+            "python manage.py migrate."
+        )
     # The managers need a ready registry; this module is named in settings and read early.
     from powercrud_tracking.managers import ModelTrackingAsyncManager
 

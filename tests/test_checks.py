@@ -821,3 +821,45 @@ class TestManageCheck:
 
         assert result.returncode == 0
         assert result.stderr == ""
+
+
+class TestDefaultManager:
+    @pytest.mark.parametrize(
+        ("path", "hint"),
+        [
+            ("powercrud_tracking.factory.DashbordManager", "Did you mean"),
+            ("shop.nowhere.Manager", "To record tasks, name"),
+        ],
+    )
+    def test_one_that_cannot_be_imported_is_said_with_a_guess(self, settings, path, hint):
+        settings.POWERCRUD_SETTINGS = {
+            **settings.POWERCRUD_SETTINGS,
+            "ASYNC_MANAGER_DEFAULT": {"manager_class": path},
+        }
+
+        found = [each for each in checks.run_checks() if each.id == "powercrud_tracking.E016"]
+
+        assert [each.msg for each in found] == [
+            f"POWERCRUD_SETTINGS['ASYNC_MANAGER_DEFAULT'] names {path!r}, which cannot be "
+            "imported: PowerCRUD will refuse every bulk operation."
+        ]
+        assert found[0].hint.startswith(hint)
+
+    def test_ours_is_right(self):
+        assert not [each for each in checks.run_checks() if each.id == "powercrud_tracking.E016"]
+
+
+class TestPoll:
+    def test_without_powercrud_s_urls_its_dialog_would_lie(self, settings):
+        settings.ROOT_URLCONF = "tests.project.urls_with_admin_only"
+
+        found = [each for each in checks.run_checks() if each.id == "powercrud_tracking.W004"]
+
+        assert [each.msg for each in found] == [
+            "PowerCRUD's URLs are not among the project's: its dialog will say that a task could "
+            "not be queued, although it is queued and runs."
+        ]
+        assert "DashboardManager.get_urlpatterns()" in found[0].hint
+
+    def test_with_them_nothing_is_said(self):
+        assert not [each for each in checks.run_checks() if each.id == "powercrud_tracking.W004"]
