@@ -2,10 +2,16 @@
 
 from typing import Any
 
+from django.db import DatabaseError
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
 from django.views.generic import TemplateView
 
+from powercrud_tracking import missing_table
 from powercrud_tracking.access import may_view_records
 from powercrud_tracking.config import get_config
+from powercrud_tracking.records import get_record_map
 
 
 class RecordPage(TemplateView):
@@ -15,6 +21,19 @@ class RecordPage(TemplateView):
     """
 
     section = ""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            return super().dispatch(request, *args, **kwargs)
+        except DatabaseError:
+            model = get_record_map(get_config()).model
+            if not missing_table.is_known(model):
+                raise
+            context = {
+                "base_template": get_config().base_template,
+                "command": f"python manage.py migrate {model._meta.app_label}",
+            }
+            return render(request, "powercrud_tracking/no_table.html", context, status=503)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(

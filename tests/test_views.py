@@ -710,3 +710,19 @@ class TestBaseTemplate:
         assert re.findall(r"<script(?! src=)", content) == []
         for word in ("<style", "style=", "onclick", "javascript:"):
             assert word not in content
+
+
+@pytest.mark.django_db(transaction=True)
+class TestMissingTable:
+    @pytest.mark.parametrize(
+        "url",
+        [LIST, MINE, DETAIL, reverse("powercrud_tracking:overview"), f"{LIST}?poll="],
+        ids=["list", "mine", "task", "overview", "poll"],
+    )
+    def test_what_to_type_is_said(self, admin_client, settings, url):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.UnmigratedRecord"}
+
+        response = admin_client.get(url)
+
+        assert response.status_code == 503
+        assert "python manage.py migrate project" in response.content.decode()

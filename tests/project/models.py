@@ -101,3 +101,11 @@ class OwnedRecord(models.Model):
         settings.AUTH_USER_MODEL, models.DO_NOTHING, null=True, db_constraint=False
     )
     queued = models.DateTimeField(null=True)
+
+
+class UnmigratedRecord(AbstractAsyncTaskRecord):
+    """A table that nobody has made yet."""
+
+    class Meta(AbstractAsyncTaskRecord.Meta):
+        managed = False
+        db_table = "nobody_has_made_it"
