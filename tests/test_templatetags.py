@@ -5,6 +5,8 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
+from powercrud_tracking.templatetags.powercrud_tracking import duration
+from powercrud_tracking.templatetags.powercrud_tracking_overview import percent
 from powercrud_tracking.templatetags.powercrud_tracking_task import (
     due_date,
     exact_time,
@@ -55,3 +57,14 @@ class TestDueDate:
         written = due_date(timezone.now() - timedelta(days=3))
 
         assert written.endswith("</time> (the next pruning removes it)")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(2 / 3, "66.7 %"), (0.024, "2.4 %"), (1, "100.0 %"), (0.0004, "0.0 %")]
+)
+def test_a_share_is_rounded_and_not_cut(value, text):
+    assert percent(value) == text
+
+
+def test_seconds_are_rounded_and_not_cut():
+    assert duration(2.97) == "3.0 s"

@@ -70,7 +70,7 @@ def duration(value: timedelta | float | None) -> str:
     if seconds < 1:
         return _("%(number)d ms") % {"number": seconds * 1000}
     if seconds < 10:
-        return _("%(number)s s") % {"number": number_format(seconds, 1)}
+        return _("%(number)s s") % {"number": number_format(round(seconds, 1), 1)}
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

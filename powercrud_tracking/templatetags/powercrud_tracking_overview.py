@@ -51,4 +51,4 @@ def grouped(value: int) -> str:
 @register.filter
 def percent(value: float) -> str:
     """Return a part of a whole as people write it: "2.4 %"."""
-    return _("%(number)s %%") % {"number": number_format(100 * value, 1)}
+    return _("%(number)s %%") % {"number": number_format(round(100 * value, 1), 1)}
