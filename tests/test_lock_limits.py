@@ -101,7 +101,8 @@ class TestHoldLimit:
                     cursor.execute(SETTINGS[connection.vendor])
                     inside = cursor.fetchone()
         finally:
-            other.close()
+            # Not close(): that keeps the connection of a database in memory open.
+            other.connection.close()
 
         assert inside != before
 
