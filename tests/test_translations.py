@@ -358,6 +358,7 @@ PAGES = {
 }
 
 
+@pytest.mark.django_db
 @pytest.mark.usefixtures("tasks")
 class TestPages:
     @pytest.mark.parametrize("url", PAGES.values(), ids=PAGES)
