@@ -19,7 +19,7 @@ from powercrud_tracking.access import (
     get_visible_rows,
 )
 from powercrud_tracking.counts import Count
-from powercrud_tracking.figures import read_counts
+from powercrud_tracking.figures import count_among_newest, read_counts
 from powercrud_tracking.filters import SEARCHED, RecordFilter, get_query
 from powercrud_tracking.lifecycle import FINISHED, OPEN, Status
 from powercrud_tracking.live import add_live_progress, find_live_progress
@@ -82,18 +82,17 @@ class AbstractRecordList(RecordPage):
         rows: AsyncTaskRecordQuerySet = self.filter.qs if self.filter.given else self.visible
         return rows
 
+    def count(self) -> dict[str, Count]:
+        """Return how many tasks each tab has."""
+        raise NotImplementedError
+
     def get_tabs(self) -> list[Tab]:
         if not self.has_status:
             return []
         given = self.filter.given
         counts: dict[str, Count] = {}
         if not given:
-            counts = read_counts(
-                {
-                    name: self.visible.with_status(statuses) if name else self.visible
-                    for name, (label, statuses) in STATUSES.items()
-                }
-            )
+            counts = self.count()
         return [
             Tab(
                 label=label,
@@ -171,6 +170,14 @@ class RecordList(PermissionRequiredMixin, AbstractRecordList):
     def get_visible_rows(self) -> AsyncTaskRecordQuerySet:
         return get_visible_rows(self.request)
 
+    def count(self) -> dict[str, Count]:
+        return read_counts(
+            {
+                name: self.visible.with_status(statuses) if name else self.visible
+                for name, (label, statuses) in STATUSES.items()
+            }
+        )
+
 
 class OwnRecordList(PersonRequiredMixin, AbstractRecordList):
     """What somebody queued, for themselves: that takes no further rights."""
@@ -179,3 +186,7 @@ class OwnRecordList(PersonRequiredMixin, AbstractRecordList):
 
     def get_visible_rows(self) -> AsyncTaskRecordQuerySet:
         return get_own_rows(self.request)
+
+    def count(self) -> dict[str, Count]:
+        selections = {name: statuses for name, (label, statuses) in STATUSES.items()}
+        return count_among_newest(self.visible, selections)

@@ -11,10 +11,12 @@ from powercrud_tracking.figures import (
     build_count,
     build_counts,
     build_oldest,
+    count_among_newest,
     get_count,
     read_counts,
     read_figures,
 )
+from powercrud_tracking.lifecycle import ALL, OPEN, Status
 from powercrud_tracking.models import AsyncTaskRecord
 from powercrud_tracking.records import get_rows
 
@@ -138,3 +140,45 @@ class TestReadCounts:
 
         with django_assert_num_queries(1, connection=connection):
             read_counts(select())
+
+
+class TestCountAmongNewest:
+    SELECTIONS = {"lost": {Status.LOST}, "open": OPEN, "all": ALL}
+
+    def test_each_selection_has_its_own_number(self):
+        make(3, status="lost")
+        make(2, status="pending")
+
+        found = count_among_newest(get_rows(), self.SELECTIONS)
+
+        assert {name: str(count) for name, count in found.items()} == {
+            "lost": "3",
+            "open": "2",
+            "all": "5",
+        }
+
+    def test_where_there_are_more_rows_each_count_may_have_more(self, monkeypatch):
+        monkeypatch.setattr(figures, "LIMIT", 3)
+        now = timezone.now()
+        make(1, status="lost", created_at=now - timedelta(hours=1))
+        make(3, status="pending", created_at=now)
+
+        found = count_among_newest(get_rows(), self.SELECTIONS)
+
+        assert [str(count) for count in found.values()] == ["0+", "3+", "3+"]
+
+    def test_a_status_that_is_not_ours_is_counted_with_all(self):
+        make(1, status="paused")
+
+        found = count_among_newest(get_rows(), self.SELECTIONS)
+
+        assert [str(count) for count in found.values()] == ["0", "0", "1"]
+
+    def test_it_is_one_query_that_looks_no_further(self, monkeypatch):
+        monkeypatch.setattr(figures, "LIMIT", 3)
+
+        with CaptureQueriesContext(connections[router.db_for_read(AsyncTaskRecord)]) as queries:
+            count_among_newest(get_rows(), self.SELECTIONS)
+
+        assert len(queries) == 1
+        assert queries[0]["sql"].endswith("LIMIT 4")
