@@ -823,6 +823,7 @@ class TestManageCheck:
         assert result.stderr == ""
 
 
+@pytest.mark.django_db
 class TestDefaultManager:
     @pytest.mark.parametrize(
         ("path", "hint"),
@@ -849,6 +850,7 @@ class TestDefaultManager:
         assert not [each for each in checks.run_checks() if each.id == "powercrud_tracking.E016"]
 
 
+@pytest.mark.django_db
 class TestPoll:
     def test_without_powercrud_s_urls_its_dialog_would_lie(self, settings):
         settings.ROOT_URLCONF = "tests.project.urls_with_admin_only"
