@@ -13,11 +13,12 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext
 
-from powercrud_tracking.access import get_visible_rows
-from powercrud_tracking.config import DashboardConfig, get_config
-from powercrud_tracking.counts import LIMIT
+from powercrud_tracking.config.dashboard_config import DashboardConfig, get_config
 from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
-from powercrud_tracking.records import Record, get_record_map
+from powercrud_tracking.records.counts import LIMIT
+from powercrud_tracking.records.mapping import get_record_map
+from powercrud_tracking.records.reading import Record
+from powercrud_tracking.records.visibility import get_visible_rows
 from powercrud_tracking.templatetags.powercrud_tracking import duration
 
 

@@ -16,12 +16,12 @@ from powercrud.async_manager import AsyncManager
 from powercrud.conf import get_powercrud_setting
 from powercrud.mixins.async_mixin import AsyncMixin
 
-from powercrud_tracking.config import load
+from powercrud_tracking.config.dashboard_config import load
+from powercrud_tracking.config.problems import ConfigurationError, get_guess
+from powercrud_tracking.config.validation import find_setting_problems
 from powercrud_tracking.factory import PATH, get_manager
 from powercrud_tracking.managers import ModelTrackingAsyncManager
 from powercrud_tracking.mixins import AsyncDashboardMixin
-from powercrud_tracking.problems import ConfigurationError, get_guess
-from powercrud_tracking.validation import find_setting_problems
 
 POWERCRUD_CLEANUP = "powercrud.schedules.cleanup_async_artifacts"
 

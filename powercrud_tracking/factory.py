@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 
-from powercrud_tracking.config import get_config, load
+from powercrud_tracking.config.dashboard_config import get_config, load
 
 if TYPE_CHECKING:
     # The managers need a ready registry; see get_manager_class().

@@ -10,29 +10,21 @@ from django_q.exceptions import TimeoutException
 from django_q.models import Task
 from powercrud.async_manager import AsyncManager
 
-from powercrud_tracking import (
-    attempts,
-    bulk,
-    endings,
-    failures,
-    formatters,
-    launches,
-    layers,
-    missing_table,
-    records,
-    travel,
-)
-from powercrud_tracking.attempts import Ended
-from powercrud_tracking.batches import keep_attempt
-from powercrud_tracking.config import get_config, load
-from powercrud_tracking.endings import take_ended
-from powercrud_tracking.launches import QUEUE_OPTIONS, Launch, find_launching_manager
+from powercrud_tracking.config import layers, travel
+from powercrud_tracking.config.dashboard_config import get_config, load
 from powercrud_tracking.lifecycle import Event, Status
-from powercrud_tracking.lock_limits import MOST_SECONDS, limit_waiting
-from powercrud_tracking.progress import find_running_task
-from powercrud_tracking.recorder import TaskStillOpenError, get_recorder
-from powercrud_tracking.savepoints import savepoint
-from powercrud_tracking.values import ValueBuilder, call_or_fall_back, get_failure
+from powercrud_tracking.recording import attempts, bulk_arguments, endings, launches
+from powercrud_tracking.recording.attempts import Ended
+from powercrud_tracking.recording.batches import keep_attempt
+from powercrud_tracking.recording.endings import take_ended
+from powercrud_tracking.recording.launches import QUEUE_OPTIONS, Launch, find_launching_manager
+from powercrud_tracking.recording.lock_limits import MOST_SECONDS, limit_waiting
+from powercrud_tracking.recording.recorder import TaskStillOpenError, get_recorder
+from powercrud_tracking.recording.running import find_running_task
+from powercrud_tracking.recording.savepoints import savepoint
+from powercrud_tracking.recording.values import ValueBuilder, call_or_fall_back, get_failure
+from powercrud_tracking.records import missing_table, reading
+from powercrud_tracking.serialization import failures, labels
 
 logger = logging.getLogger("powercrud_tracking")
 
@@ -93,7 +85,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
 
     def format_user(self, user: Any) -> Any:
         """Return how a user is called in the row; ``user`` may be ``None``."""
-        return self._get_function("format_user", formatters.format_user)(user)
+        return self._get_function("format_user", labels.format_user)(user)
 
     def format_objects(self, objects: Any) -> Any:
         """Return how the objects that a task works on are called in the row."""
@@ -101,7 +93,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
 
     def format_affected(self, affected_objects: Any) -> Any:
         """PowerCRUD's name of ``format_objects``, kept for subclasses that override it."""
-        return self._get_function("format_objects", formatters.format_objects)(affected_objects)
+        return self._get_function("format_objects", labels.format_objects)(affected_objects)
 
     def format_payload(self, payload: Any) -> Any:
         """Return how arguments and results are stored; what it returns is bounded and redacted."""
@@ -197,9 +189,9 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
     def _record_attempts(self, ended: Iterable[Ended], outcome: Status) -> None:
         using = router.db_for_write(self._recorder.model)
         named = {attempt.task_name: attempt for attempt in ended}
-        rows = records.get_rows(self.config, using=using).named_tasks(named)
+        rows = reading.get_rows(self.config, using=using).named_tasks(named)
         with savepoint(using):
-            found = records.read(rows, self.config)
+            found = reading.read(rows, self.config)
         attempts.record_attempts(found, named, outcome=outcome, limit=self.config.payload_limit)
 
     def record_lost(self, messages: Mapping[str, str], *, silent_since: datetime) -> list[str]:
@@ -267,11 +259,11 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
         record = self._find_record(task_name)
         return record.progress if record else None
 
-    def _find_record(self, task_name: str) -> records.Record | None:
+    def _find_record(self, task_name: str) -> reading.Record | None:
         # From where it is written: a replica may be behind.
         using = router.db_for_write(self._recorder.model)
         with savepoint(using):
-            return records.find_record(task_name, self.config, using=using)
+            return reading.find_record(task_name, self.config, using=using)
 
     def _find_cached_progress(self, task_name: str) -> str | None:
         text = self.get_progress(task_name)
@@ -310,7 +302,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
 
     def _find_end(self, task_name: str) -> str | None:
         """Return how a task ended, or ``None`` if nothing says that it has."""
-        record = records.find_record(task_name, self.config)
+        record = reading.find_record(task_name, self.config)
         if record is not None:
             return None if record.is_open else str(record.status)
         # A view's that is not recorded: PowerCRUD's set of active tasks is everybody's.
@@ -323,7 +315,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
         locks = self.cache.get(f"{self.conflict_prefix}{task_name}") or ()
         progress = self.get_progress(task_name)
         self.remove_active_task(task_name)
-        if records.find_record(task_name, self.config) is not None:
+        if reading.find_record(task_name, self.config) is not None:
             self._emit_lifecycle(Event.CLEANUP, task_name)
         return {
             "reason": reason,
@@ -358,13 +350,13 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
         self.get_travelling()
         name, args = launches.take_task_name(task_key, args)
         task_name = name or self.generate_task_name()
-        args = tuple(bulk.without_controls(value) for value in args)
+        args = tuple(bulk_arguments.without_controls(value) for value in args)
         with launches.begin(self, task_name) as launch:
             self._write_ahead(
                 task_name,
                 user=user,
                 affected_objects=affected_objects,
-                task_args=[bulk.without_info(value) for value in args],
+                task_args=[bulk_arguments.without_info(value) for value in args],
                 task_kwargs={k: v for k, v in kwargs.items() if k not in QUEUE_OPTIONS},
                 func=func,
                 group=group,

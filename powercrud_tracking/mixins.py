@@ -7,9 +7,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
-from powercrud_tracking import factory, follow, travel
-from powercrud_tracking.problems import Problem, Source
-from powercrud_tracking.validation import (
+from powercrud_tracking import factory, poll
+from powercrud_tracking.config import travel
+from powercrud_tracking.config.problems import Problem, Source
+from powercrud_tracking.config.validation import (
     VIEW_KEYS,
     find_problems,
     find_shape_problems,
@@ -92,7 +93,7 @@ class AsyncDashboardMixin:
         view: Any = self
         right: Any = super()
         config = view.get_async_manager().config
-        self._page = follow.find_page_of_queued(task_name, config, request)
+        self._page = poll.find_page_of_queued(task_name, config, request)
         response: HttpResponse = right.async_queue_success(request, task_name, selected_ids)
         return response
 
@@ -102,6 +103,6 @@ class AsyncDashboardMixin:
         context: dict[str, Any] = right.get_modal_context()
         if url := getattr(self, "_page", ""):
             # The poll's link is made anew every second, and loses the focus each time.
-            context["message"] = follow.build_link(url)
-            context["progress_url"] = f"{reverse('powercrud:async_progress')}?{follow.LINKED}=1"
+            context["message"] = poll.build_link(url)
+            context["progress_url"] = f"{reverse('powercrud:async_progress')}?{poll.LINKED}=1"
         return context

@@ -1,20 +1,30 @@
 """The poll of PowerCRUD's modal, in place of PowerCRUD's own: it tells the truth."""
 
 import json
+import logging
 from collections.abc import Callable
 
-from django.db import DatabaseError
+from django.db import DatabaseError, router
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import NoReverseMatch, reverse
 from django.utils.html import escape, format_html
-from django.utils.translation import pgettext
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext, pgettext
 from django_q.models import Task
 from powercrud.async_manager import AsyncManager
 
-from powercrud_tracking import follow, missing_table, records
-from powercrud_tracking.access import may_view_records
-from powercrud_tracking.failures import BULK_WORKERS, is_failed_result
+from powercrud_tracking.config.dashboard_config import DashboardConfig, get_config
 from powercrud_tracking.lifecycle import OPEN, Status
-from powercrud_tracking.records import Record
+from powercrud_tracking.recording.savepoints import savepoint
+from powercrud_tracking.records import mapping, missing_table, reading
+from powercrud_tracking.records.reading import Record
+from powercrud_tracking.records.visibility import is_in_sight, is_own, may_view_records
+from powercrud_tracking.serialization.failures import BULK_WORKERS, is_failed_result
+
+logger = logging.getLogger("powercrud_tracking")
+
+LINKED = "linked"
+"""What a modal that holds the link already asks the poll with."""
 
 STOP_POLLING = 286
 """The status by which htmx stops to ask again."""
@@ -41,8 +51,8 @@ def build_poll(manager_class: type[AsyncManager]) -> Callable[[HttpRequest], Htt
             status, text = _ask_elsewhere(manager, task_name)
         else:
             status, text = record.status, _get_text(manager, record, request)
-        is_linked = follow.LINKED in request.GET
-        url = "" if is_linked else follow.find_page(record, manager.config, request)
+        is_linked = LINKED in request.GET
+        url = "" if is_linked else find_page(record, manager.config, request)
         return _answer(task_name, status, text, url)
 
     return poll
@@ -50,9 +60,9 @@ def build_poll(manager_class: type[AsyncManager]) -> Callable[[HttpRequest], Htt
 
 def _find_record(manager: AsyncManager, task_name: str) -> Record | None:
     try:
-        return records.find_record(task_name, manager.config)
+        return reading.find_record(task_name, manager.config)
     except DatabaseError:
-        if missing_table.is_known(records.get_record_map(manager.config).model):
+        if missing_table.is_known(mapping.get_record_map(manager.config).model):
             return None
         raise
 
@@ -69,8 +79,8 @@ def _get_text(manager: AsyncManager, record: Record, request: HttpRequest) -> st
 
 
 def _may_read(record: Record, request: HttpRequest) -> bool:
-    return follow.is_own(record, request.user) or (
-        may_view_records(request.user) and follow.is_in_sight(record, request)
+    return is_own(record, request.user) or (
+        may_view_records(request.user) and is_in_sight(record, request)
     )
 
 
@@ -100,7 +110,7 @@ def _answer(task_name: str, status: Status | None, text: str, url: str) -> HttpR
         status = Status.FAILED
     progress = escape(text)
     if url:
-        progress = format_html("{}<br>{}", text or status.label, follow.build_link(url))
+        progress = format_html("{}<br>{}", text or status.label, build_link(url))
     answer = {
         "task_name": task_name,
         "status": str(status),
@@ -112,3 +122,42 @@ def _answer(task_name: str, status: Status | None, text: str, url: str) -> HttpR
         content_type="application/json",
         status=200 if status in OPEN else STOP_POLLING,
     )
+
+
+# --- the link to the page of a task ------------------------------------------------------
+
+
+def find_page(record: Record | None, config: DashboardConfig, request: HttpRequest) -> str:
+    """Return the address of a task's page, empty if there is none that this person may open.
+
+    Args:
+        record: the task, if it is recorded.
+        config: what it was recorded with; the pages show the setting's table only.
+        request: the person's.
+    """
+    if record is None or config.record_model != get_config().record_model:
+        return ""
+    if not (is_own(record, request.user) or may_view_records(request.user)):
+        return ""
+    try:
+        url = reverse("powercrud_tracking:detail", args=[record.task_name])
+    except NoReverseMatch:
+        return ""
+    return url if is_in_sight(record, request) else ""
+
+
+def find_page_of_queued(task_name: str, config: DashboardConfig, request: HttpRequest) -> str:
+    """Return the same for a task that has just been queued; this never raises."""
+    try:
+        with savepoint(router.db_for_read(mapping.get_record_map(config).model)):
+            return find_page(reading.find_record(task_name, config), config, request)
+    except Exception:
+        # The task is queued: without a link it still runs, with an error it would look refused.
+        logger.exception("Could not find the page of task %s.", task_name)
+        return ""
+
+
+def build_link(url: str) -> SafeString:
+    """Return the link to a task's page, as HTML for PowerCRUD's modal."""
+    # "link" underlines it in PowerCRUD's daisyUI pack; Bootstrap underlines links anyway.
+    return format_html('<a class="link" href="{}">{}</a>', url, gettext("Follow this task"))

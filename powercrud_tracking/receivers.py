@@ -19,21 +19,20 @@ from django_q.models import Task
 from django_q.signals import post_execute, post_execute_in_worker, pre_enqueue, pre_execute
 from powercrud.async_manager import AsyncManager
 
-from powercrud_tracking import factory, progress
-from powercrud_tracking.config import get_config
-from powercrud_tracking.endings import take_ended
-from powercrud_tracking.launches import find_launching_manager
+from powercrud_tracking import factory
+from powercrud_tracking.config.dashboard_config import get_config
+from powercrud_tracking.config.travel import PACKAGE_KEY
 from powercrud_tracking.lifecycle import Event, Status
-from powercrud_tracking.lock_limits import MOST_SECONDS, limit_waiting
 from powercrud_tracking.managers import ModelTrackingAsyncManager
-from powercrud_tracking.records import find_record, get_record_map
-from powercrud_tracking.savepoints import savepoint
-from powercrud_tracking.travel import PACKAGE_KEY
+from powercrud_tracking.recording.endings import take_ended
+from powercrud_tracking.recording.launches import HOOK, find_launching_manager
+from powercrud_tracking.recording.lock_limits import MOST_SECONDS, limit_waiting
+from powercrud_tracking.recording.running import RunningTask, enter_task, leave_task
+from powercrud_tracking.recording.savepoints import savepoint
+from powercrud_tracking.records.mapping import get_record_map
+from powercrud_tracking.records.reading import find_record
 
 logger = logging.getLogger("powercrud_tracking")
-
-HOOK = "powercrud.async_hooks.task_completion_hook"
-"""What PowerCRUD's launch gives each task as its hook, and so a sign that it launched it."""
 
 POWERCRUDS_TRACKER = "powercrud.async_dashboard.ModelTrackingAsyncManager"
 """What tasks name that were queued before a project moved from PowerCRUD's tracker to ours."""
@@ -122,7 +121,7 @@ def start(*, task: dict[str, Any], **kwargs: Any) -> None:
     manager = find_manager(task)
     if manager is None:
         return
-    running = progress.RunningTask(
+    running = RunningTask(
         task_name=task["name"],
         task_key=task["kwargs"].get("task_key", task["name"]),
         start=functools.partial(
@@ -140,14 +139,14 @@ def start(*, task: dict[str, Any], **kwargs: Any) -> None:
         ),
         manager=manager,
     )
-    progress.enter(running)
+    enter_task(running)
     running.start()
 
 
 @_never_raising
 def leave(*, task: dict[str, Any], **kwargs: Any) -> None:
     """A worker is done with a task: what could not be written or was held back is written."""
-    running = progress.leave(task["name"])
+    running = leave_task(task["name"])
     if running is None:
         return
     if not running.started:

@@ -21,12 +21,13 @@ from django_q.brokers import Broker
 from django_q.conf import Conf
 from django_q.signing import SignedPackage
 
-from powercrud_tracking.config import DEFAULT_FIELDS, FIELD_ALIASES, get_config
+from powercrud_tracking.config.dashboard_config import DEFAULT_FIELDS, FIELD_ALIASES, get_config
+from powercrud_tracking.config.problems import get_guess
 from powercrud_tracking.factory import get_manager
-from powercrud_tracking.payloads import cut
-from powercrud_tracking.problems import get_guess
 from powercrud_tracking.receivers import find_manager
-from powercrud_tracking.records import Record, find_record, get_record_map, get_rows
+from powercrud_tracking.records.mapping import get_record_map
+from powercrud_tracking.records.reading import Record, find_record, get_rows
+from powercrud_tracking.serialization.payloads import cut
 
 _SHOWN_CHARACTERS = 2000
 _SHOWN_TASKS = 5

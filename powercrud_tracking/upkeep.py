@@ -11,14 +11,17 @@ from django.db.models.deletion import Collector
 from django.utils import timezone
 from django_q.models import Task
 
-from powercrud_tracking import batches, evidence, factory, records
-from powercrud_tracking.attempts import get_attempts
-from powercrud_tracking.config import get_config
+from powercrud_tracking import factory
+from powercrud_tracking.config.dashboard_config import get_config
 from powercrud_tracking.lifecycle import FINISHED
-from powercrud_tracking.lock_limits import MOST_SECONDS, hold_limit
+from powercrud_tracking.maintenance import evidence
 from powercrud_tracking.models import END_TIMES, AsyncTaskRecordQuerySet
 from powercrud_tracking.receivers import find_manager
-from powercrud_tracking.records import Record
+from powercrud_tracking.recording import batches
+from powercrud_tracking.recording.attempts import get_attempts
+from powercrud_tracking.recording.lock_limits import MOST_SECONDS, hold_limit
+from powercrud_tracking.records import mapping, reading
+from powercrud_tracking.records.reading import Record
 
 logger = logging.getLogger("powercrud_tracking")
 
@@ -56,13 +59,13 @@ def reconcile(*, older_than: float | None = None, dry_run: bool = False) -> Reco
         seconds=config.lost_after if older_than is None else older_than
     )
     report = Reconciled()
-    if "status" not in records.get_record_map(config).fields:
+    if "status" not in mapping.get_record_map(config).fields:
         return report
-    silent = records.get_rows(config).open().silent_since(cutoff)
+    silent = reading.get_rows(config).open().silent_since(cutoff)
     seen = None
     for batch in _read_in_batches(silent):
         seen = seen or evidence.gather()
-        _reconcile_batch(records.read(batch, config), seen, cutoff, report, dry_run=dry_run)
+        _reconcile_batch(reading.read(batch, config), seen, cutoff, report, dry_run=dry_run)
     return report
 
 
@@ -118,12 +121,12 @@ def _record_ends(ends: Mapping[str, Task]) -> set[str]:
     """Record how these tasks ended, and return the names of those whose row says so."""
     if not ends:
         return set()
-    using = router.db_for_write(records.get_record_map(get_config()).model)
+    using = router.db_for_write(mapping.get_record_map(get_config()).model)
     # An end is two writes.
     with hold_limit(connections[using], MOST_SECONDS / 2), batches.write_together():
         for task in ends.values():
             _end(task)
-    return set(records.get_rows(using=using).named_tasks(ends).finished().get_task_names())
+    return set(reading.get_rows(using=using).named_tasks(ends).finished().get_task_names())
 
 
 def _end(task: Task) -> None:
@@ -148,14 +151,14 @@ def prune(*, days: int | None = None, dry_run: bool = False) -> int:
         How many tasks were removed, or would be.
     """
     config = get_config()
-    if "status" not in records.get_record_map(config).fields:
+    if "status" not in mapping.get_record_map(config).fields:
         return 0
-    using = router.db_for_write(records.get_record_map(config).model)
+    using = router.db_for_write(mapping.get_record_map(config).model)
     now = timezone.now()
     removed = 0
     for status, kept in _get_retention(config.retention_days if days is None else days):
         old = (
-            records.get_rows(config, using=using)
+            reading.get_rows(config, using=using)
             .with_status([status])
             .ended_before(now - timedelta(days=kept))
         )
@@ -193,7 +196,7 @@ def _remove(old: AsyncTaskRecordQuerySet) -> int:
     removed = 0
     while task_names := old.order_by("pk")[:BATCH].get_task_names():
         gone = _delete(old.named_tasks(task_names))
-        left = records.get_rows(using=old.db).named_tasks(task_names).get_task_names()
+        left = reading.get_rows(using=old.db).named_tasks(task_names).get_task_names()
         get_attempts(set(task_names) - set(left)).delete()
         removed += gone
         if not gone:

@@ -3,7 +3,7 @@
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from powercrud_tracking import lists, views
+from powercrud_tracking.dashboard import lists, views
 
 
 class TaskNameConverter(StringConverter):

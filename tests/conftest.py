@@ -5,8 +5,8 @@ from django.contrib.auth import get_user_model
 from django.core.cache import cache
 
 from powercrud_tracking import factory
-from tests import browser
 from tests.settings import IS_SPLIT
+from tests.support import browser
 
 
 def pytest_collection_modifyitems(config, items):

@@ -10,7 +10,7 @@ from typing import Any
 
 from playwright.sync_api import sync_playwright
 
-from tests.browser import (
+from tests.support.browser import (
     LOOKS,
     PAGES,
     ROOT,

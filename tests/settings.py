@@ -36,7 +36,7 @@ if IS_SPLIT:
     DATABASES["records"] = copy.deepcopy(DATABASES["default"])
     if "TEST" in DATABASES["records"]:
         DATABASES["records"]["TEST"]["NAME"] += "_records"
-    DATABASE_ROUTERS = ["tests.routers.RecordsRouter"]
+    DATABASE_ROUTERS = ["tests.support.routers.RecordsRouter"]
     AUTH_USER_MODEL = "people.Person"
 SECRET_KEY = "tests"
 USE_TZ = os.environ.get("TEST_USE_TZ", "1") == "1"

@@ -14,7 +14,7 @@ from powercrud.async_hooks import task_completion_hook
 from powercrud.async_manager import AsyncManager
 
 from powercrud_tracking import factory
-from powercrud_tracking.config import DashboardConfig
+from powercrud_tracking.config.dashboard_config import DashboardConfig
 from powercrud_tracking.managers import ModelTrackingAsyncManager
 from powercrud_tracking.models import AsyncTaskRecord
 

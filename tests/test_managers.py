@@ -22,7 +22,7 @@ from powercrud.async_manager import AsyncManager
 from powercrud.tasks import bulk_delete_task
 
 from powercrud_tracking import managers
-from powercrud_tracking.config import DashboardConfig
+from powercrud_tracking.config.dashboard_config import DashboardConfig
 from powercrud_tracking.factory import get_manager
 from powercrud_tracking.lifecycle import Status
 from powercrud_tracking.managers import ModelTrackingAsyncManager, TaskStillOpenError

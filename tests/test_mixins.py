@@ -11,7 +11,7 @@ from neapolitan.views import CRUDView
 from powercrud.mixins import PowerCRUDAsyncMixin, PowerCRUDMixin
 
 from powercrud_tracking import factory
-from powercrud_tracking.config import DashboardConfig
+from powercrud_tracking.config.dashboard_config import DashboardConfig
 from powercrud_tracking.managers import ModelTrackingAsyncManager
 from powercrud_tracking.mixins import AsyncDashboardMixin
 from powercrud_tracking.models import AsyncTaskRecord

@@ -3,10 +3,15 @@ from itertools import count
 import pytest
 from django.db import connections, router, transaction
 
-from powercrud_tracking import progress
 from powercrud_tracking.factory import get_manager
 from powercrud_tracking.models import AsyncTaskRecord
-from powercrud_tracking.progress import RunningTask, find_running_task, report, track
+from powercrud_tracking.progress import report, track
+from powercrud_tracking.recording.running import (
+    RunningTask,
+    enter_task,
+    find_running_task,
+    leave_task,
+)
 
 NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
 RECORDS = router.db_for_write(AsyncTaskRecord)
@@ -25,14 +30,14 @@ def start():
 
     def start(manager, task_name=NAME, task_key=None):
         task = RunningTask(task_name=task_name, task_key=task_key or task_name, manager=manager)
-        progress.enter(task)
+        enter_task(task)
         entered.append(task_name)
         manager.async_task_lifecycle("start", task_name)
         return task
 
     yield start
     for task_name in reversed(entered):
-        progress.leave(task_name)
+        leave_task(task_name)
 
 
 @in_transactions
@@ -213,24 +218,24 @@ class TestRunningTask:
     def test_of_nested_tasks_the_innermost_runs(self):
         outer = RunningTask(task_name=NAME, task_key=NAME, manager=None)
         inner = RunningTask(task_name=LATER, task_key=LATER, manager=None)
-        progress.enter(outer)
-        progress.enter(inner)
+        enter_task(outer)
+        enter_task(inner)
 
-        seen = [find_running_task(), progress.leave(LATER), find_running_task()]
+        seen = [find_running_task(), leave_task(LATER), find_running_task()]
 
         assert seen == [inner, inner, outer]
-        assert progress.leave(NAME) is outer
+        assert leave_task(NAME) is outer
         assert find_running_task() is None
 
     def test_leaving_a_task_that_does_not_run_changes_nothing(self):
         task = RunningTask(task_name=NAME, task_key=NAME, manager=None)
-        progress.enter(task)
+        enter_task(task)
 
-        left = progress.leave(LATER)
+        left = leave_task(LATER)
 
         assert left is None
         assert find_running_task() is task
-        assert progress.leave(NAME) is task
+        assert leave_task(NAME) is task
 
     @pytest.mark.django_db
     def test_events_under_its_key_go_to_its_own_record(self, manager, start):

@@ -13,11 +13,13 @@ from django_q.tasks import async_task
 from powercrud import async_dashboard
 from powercrud.async_manager import AsyncManager
 
-from powercrud_tracking import factory, missing_table, progress, receivers
+from powercrud_tracking import factory, receivers
 from powercrud_tracking.factory import get_manager
 from powercrud_tracking.lifecycle import Status
 from powercrud_tracking.managers import ModelTrackingAsyncManager
 from powercrud_tracking.models import AsyncTaskRecord
+from powercrud_tracking.recording.running import find_running_task, leave_task
+from powercrud_tracking.records import missing_table
 from tests.project.models import InheritedRecord
 from tests.test_managers import in_a_cluster, work_off
 
@@ -107,7 +109,7 @@ class TestForeignTasks:
         with django_assert_num_queries(0):
             send_all(make_package(**values))
 
-        assert progress.find_running_task() is None
+        assert find_running_task() is None
 
     def test_powercrud_s_own_manager_records_nothing(self):
         send_all(make_package(kwargs={"manager_class": "powercrud.async_manager.AsyncManager"}))
@@ -150,7 +152,7 @@ class TestNeverRaising:
     def test_a_package_that_is_damaged(self, signal, package):
         signal.send(sender="django_q", task=dict(package), func=None)
 
-        assert progress.find_running_task() is None
+        assert find_running_task() is None
 
     def test_what_goes_wrong_is_logged_with_the_task_s_name(self, caplog):
         receivers.start(task={"name": NAME})
@@ -244,7 +246,7 @@ class TestStart:
         manager.async_task_lifecycle("create", NAME)
 
         receivers.start(task=make_package(kwargs={"manager_class": PATH}))
-        progress.leave(NAME)
+        leave_task(NAME)
 
         row = get_row()
         assert row.status == Status.IN_PROGRESS
@@ -256,7 +258,7 @@ class TestStart:
         receivers.start(
             task=make_package(kwargs={"manager_class": PATH, "depth": 2}, group="night")
         )
-        progress.leave(NAME)
+        leave_task(NAME)
 
         row = get_row()
         assert (row.func, row.task_args, row.task_kwargs) == ("math.floor", [1], {"depth": 2})
@@ -265,7 +267,7 @@ class TestStart:
     def test_the_function_finds_the_running_task(self, manager):
         receivers.start(task=make_package(kwargs={"manager_class": PATH}))
 
-        running = progress.leave(NAME)
+        running = leave_task(NAME)
 
         assert isinstance(running.manager, ModelTrackingAsyncManager)
         assert (running.task_name, running.task_key, running.started) == (NAME, NAME, True)
@@ -283,7 +285,7 @@ class TestLeave:
         receivers.leave(task=package)
 
         assert get_row().progress_payload == "3/3"
-        assert progress.find_running_task() is None
+        assert find_running_task() is None
 
     def test_a_start_that_could_not_be_written_is_written_then(self, no_table, manager):
         manager.launch_async_task(make_the_table, task_key=NAME)
@@ -297,7 +299,7 @@ class TestLeave:
     def test_a_task_that_did_not_run_here_is_left_alone(self):
         receivers.leave(task=make_ended_package())
 
-        assert progress.find_running_task() is None
+        assert find_running_task() is None
 
 
 class TestEnd:

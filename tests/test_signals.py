@@ -5,11 +5,11 @@ from django.conf import settings
 from django.db import router, transaction
 from django.utils import timezone
 
-from powercrud_tracking.config import DashboardConfig
+from powercrud_tracking.config.dashboard_config import DashboardConfig
 from powercrud_tracking.factory import get_manager
 from powercrud_tracking.lifecycle import Event, Status
 from powercrud_tracking.models import AsyncTaskRecord
-from powercrud_tracking.recorder import get_recorder
+from powercrud_tracking.recording.recorder import get_recorder
 from powercrud_tracking.signals import task_recorded
 from tests.project.models import BespokeRecord, NameOnlyRecord
 

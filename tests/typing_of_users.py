@@ -5,7 +5,7 @@ from typing import Any, assert_type
 
 from django.dispatch import Signal
 
-from powercrud_tracking.config import DashboardConfig
+from powercrud_tracking.config.dashboard_config import DashboardConfig
 from powercrud_tracking.factory import DashboardManager, get_manager, get_manager_class
 from powercrud_tracking.lifecycle import Status
 from powercrud_tracking.managers import ModelTrackingAsyncManager

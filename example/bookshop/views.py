@@ -15,10 +15,10 @@ from neapolitan.views import CRUDView
 from powercrud.mixins import PowerCRUDMixin
 from powercrud.mixins.async_crud_mixin import PowerCRUDAsyncMixin
 
-from powercrud_tracking.access import get_visible_rows, may_view_records
 from powercrud_tracking.factory import get_manager
 from powercrud_tracking.mixins import AsyncDashboardMixin
 from powercrud_tracking.models import AsyncTaskRecord, AsyncTaskRecordQuerySet
+from powercrud_tracking.records.visibility import get_visible_rows, may_view_records
 
 from .jobs import JOBS
 from .models import Author, Book

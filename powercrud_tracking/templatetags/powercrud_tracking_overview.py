@@ -9,8 +9,8 @@ from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
-from powercrud_tracking.charts import get_share
-from powercrud_tracking.records import get_title
+from powercrud_tracking.dashboard.overview.charts import get_share
+from powercrud_tracking.records.reading import get_title
 
 register = template.Library()
 register.filter("func_title", get_title)

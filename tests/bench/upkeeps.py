@@ -9,8 +9,9 @@ from django.db import transaction
 from django.utils import timezone
 from django_q.models import Task
 
-from powercrud_tracking import evidence, upkeep
+from powercrud_tracking import upkeep
 from powercrud_tracking.lifecycle import Status
+from powercrud_tracking.maintenance import evidence
 from powercrud_tracking.models import AsyncTaskRecord
 from tests.bench.meter import measure, write_table
 

@@ -9,8 +9,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
-from powercrud_tracking import backfill
-from powercrud_tracking.problems import get_guess
+from powercrud_tracking.config.problems import get_guess
+from powercrud_tracking.maintenance import backfill
 
 
 class Command(BaseCommand):

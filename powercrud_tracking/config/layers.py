@@ -1,0 +1,84 @@
+"""How the configuration of a manager is laid: defaults, settings, class, argument, keywords."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+from powercrud_tracking.config import travel
+from powercrud_tracking.config.dashboard_config import (
+    FIELD_NAMES,
+    FINGERPRINT,
+    DashboardConfig,
+    get_config,
+)
+from powercrud_tracking.config.problems import Source
+from powercrud_tracking.config.validation import require_valid, require_valid_setting
+
+
+def build_config(manager: Any, config: Any, overrides: Mapping[str, Any]) -> DashboardConfig:
+    """Return the configuration of a manager that is being built.
+
+    Args:
+        manager: the manager, of whose class the attributes count.
+        config: what it was given: a complete ``DashboardConfig``, a dict to be laid over the
+            settings, one that travelled with a task, PowerCRUD's object, or ``None``.
+        overrides: further keys, by their field names.
+
+    Raises:
+        ImproperlyConfigured: at the first problem.
+    """
+    source = Source(name=f"{type(manager).__name__} config", in_python=True)
+    if isinstance(config, type) and issubclass(config, DashboardConfig):
+        config = config()
+    if isinstance(config, DashboardConfig):
+        differing = config.get_differences(DashboardConfig())
+        require_valid(differing, base=DashboardConfig(), source=source)
+        base = config
+    else:
+        base = get_class_config(manager)
+        layer = _read_layer(config)
+        if FINGERPRINT in layer:
+            base = travel.unpack(layer, base)
+        elif layer:
+            base = require_valid(layer, base=base, source=source)
+    return require_valid(overrides, base=base, source=source) if overrides else base
+
+
+def get_class_config(manager: Any) -> DashboardConfig:
+    """Return the settings with the attributes of the manager's class on top.
+
+    Raises:
+        ImproperlyConfigured: at the first problem.
+    """
+    require_valid_setting()
+    attributes = {
+        name: getattr(manager, name, None)
+        for name in FIELD_NAMES
+        # Formatters are methods of a manager, and not a layer.
+        if not name.startswith("format_")
+    }
+    layer = {name: value for name, value in attributes.items() if value not in (None, {})}
+    if manager.get_record_model_path() != get_config().record_model:
+        layer["record_model"] = manager.get_record_model_path()
+    if not layer:
+        return get_config()
+    source = Source(name=type(manager).__name__, in_python=True)
+    return require_valid(layer, base=get_config(), source=source)
+
+
+def _read_layer(config: Any) -> Mapping[str, Any]:
+    """Return a dict of keys for what may be handed to a manager as its configuration."""
+    if config is None:
+        return {}
+    if isinstance(config, Mapping):
+        return config
+    if is_dataclass(config) and hasattr(config, "record_model_path"):
+        # PowerCRUD's AsyncDashboardConfig, known by its words: importing its tracker for an
+        # isinstance() would cost every process that does not use it.
+        values = {part.name: getattr(config, part.name) for part in fields(config)}
+        return {name: value for name, value in values.items() if value is not None}
+    raise ImproperlyConfigured(
+        f"A manager's config must be a dict or a DashboardConfig, got {config!r}."
+    )

@@ -1,0 +1,44 @@
+"""What all pages on records share: the layout, and where one is."""
+
+from typing import Any
+
+from django.db import DatabaseError
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.views.generic import TemplateView
+
+from powercrud_tracking.config.dashboard_config import get_config
+from powercrud_tracking.records import missing_table
+from powercrud_tracking.records.mapping import get_record_map
+from powercrud_tracking.records.visibility import may_view_records
+
+
+class RecordPage(TemplateView):
+    """A page on records, inside the layout that the settings name.
+
+    ``section`` is the entry of the navigation that leads here.
+    """
+
+    section = ""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            return super().dispatch(request, *args, **kwargs)
+        except DatabaseError:
+            model = get_record_map(get_config()).model
+            if not missing_table.is_known(model):
+                raise
+            context = {
+                "base_template": get_config().base_template,
+                "command": f"python manage.py migrate {model._meta.app_label}",
+            }
+            return render(request, "powercrud_tracking/no_table.html", context, status=503)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(
+            base_template=get_config().base_template,
+            may_view_all=may_view_records(self.request.user),
+            section=self.section,
+            **kwargs,
+        )

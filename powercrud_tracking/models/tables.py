@@ -1,0 +1,98 @@
+"""The table to inherit, the table to use, and the table of failed attempts."""
+
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from powercrud_tracking.lifecycle import Status
+from powercrud_tracking.models.querysets import AsyncTaskRecordQuerySet
+
+
+class AbstractAsyncTaskRecord(models.Model):
+    """One row for each background task: inherit it to add fields of your own.
+
+    No foreign key to the user: a constraint that is checked at commit would break the
+    transaction of whoever launches a task.
+    """
+
+    task_name = models.CharField(_("task name"), max_length=255, unique=True)
+    status = models.CharField(
+        _("status"), max_length=16, choices=Status.choices, default=Status.PENDING
+    )
+    message = models.TextField(_("message"), blank=True, default="")
+    progress_payload = models.TextField(_("progress"), blank=True, default="")
+    user_label = models.CharField(_("user"), max_length=255, blank=True, default="")
+    affected_objects = models.TextField(_("objects"), blank=True, default="")
+    task_args = models.JSONField(_("arguments"), null=True, blank=True)
+    task_kwargs = models.JSONField(_("keyword arguments"), null=True, blank=True)
+    result_payload = models.JSONField(_("result"), null=True, blank=True)
+    cleaned_up = models.BooleanField(_("cleaned up"), default=False)
+    created_at = models.DateTimeField(_("queued at"), default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(_("updated at"), auto_now=True)
+    started_at = models.DateTimeField(_("started at"), null=True, blank=True)
+    completed_at = models.DateTimeField(_("completed at"), null=True, blank=True)
+    failed_at = models.DateTimeField(_("failed at"), null=True, blank=True)
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)
+    func = models.CharField(_("function"), max_length=255, blank=True, default="")
+    task_group = models.CharField(_("group"), max_length=255, blank=True, default="")
+    queue_id = models.CharField(_("id in the queue"), max_length=64, blank=True, default="")
+    worker = models.CharField(_("worker"), max_length=255, blank=True, default="")
+    launched_by_id = models.CharField(_("key of the user"), max_length=255, blank=True, default="")
+    extra = models.JSONField(_("extra"), null=True, blank=True)
+
+    objects = AsyncTaskRecordQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+        verbose_name = _("task record")
+        verbose_name_plural = _("task records")
+        # What the pages read: newest first, and that within a status, a function, a person.
+        indexes = (
+            models.Index(fields=["-created_at"]),
+            models.Index(fields=["status", "-created_at"]),
+            models.Index(fields=["func", "-created_at"]),
+            models.Index(fields=["launched_by_id", "-created_at"]),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.func or _('task')} {self.task_name}"
+
+
+class AsyncTaskRecord(AbstractAsyncTaskRecord):
+    """The table that a project gets without writing one."""
+
+    class Meta(AbstractAsyncTaskRecord.Meta):
+        abstract = False
+
+
+class AsyncTaskAttempt(models.Model):
+    """One failed or lost attempt; a task that succeeds at once has none.
+
+    By the task's name and without a foreign key, so that it serves custom tables too.
+    """
+
+    task_name = models.CharField(_("task name"), max_length=255)
+    number = models.PositiveIntegerField(_("number"))
+    started_at = models.DateTimeField(_("started at"), null=True, blank=True)
+    ended_at = models.DateTimeField(_("ended at"))
+    worker = models.CharField(_("worker"), max_length=255, blank=True, default="")
+    outcome = models.CharField(
+        _("outcome"),
+        max_length=16,
+        choices=[(s.value, s.label) for s in (Status.FAILED, Status.LOST)],
+    )
+    exception_class = models.CharField(_("exception"), max_length=255, blank=True, default="")
+    message = models.TextField(_("message"), blank=True, default="")
+    traceback = models.TextField(_("traceback"), blank=True, default="")
+
+    class Meta:
+        verbose_name = _("failed attempt")
+        verbose_name_plural = _("failed attempts")
+        constraints = (
+            models.UniqueConstraint(
+                fields=["task_name", "number"], name="powercrud_tracking_attempt"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.task_name} #{self.number}"

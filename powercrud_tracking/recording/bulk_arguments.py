@@ -1,0 +1,77 @@
+"""What PowerCRUD's bulk views put into the arguments of a task, and what of it is of use."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.apps import apps
+from django.forms import BoundField
+
+from powercrud_tracking.serialization.failures import BULK_WORKERS
+
+
+def without_controls(value: Any) -> Any:
+    """Return the arguments of a bulk update without the form controls in them.
+
+    The view puts each field's ``BoundField`` beside its value. The worker never reads it, and
+    once a template engine with the admin's tags is loaded in the process it cannot be pickled
+    ("Can't pickle <function paginator_number>"; seen with django-powercrud 0.9.16).
+    """
+    if isinstance(value, list | tuple) and any(_has_info(item) for item in value):
+        return [
+            {**item, "info": _without_bound_fields(item["info"])} if _has_info(item) else item
+            for item in value
+        ]
+    return value
+
+
+def without_info(value: Any) -> Any:
+    """Return the arguments of a bulk update for showing: which field gets which value."""
+    if isinstance(value, list | tuple) and any(_has_info(item) for item in value):
+        return [
+            {key: part for key, part in item.items() if key != "info"} if _has_info(item) else item
+            for item in value
+        ]
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What somebody ticked in a bulk view.
+
+    Args:
+        objects: how the view calls it, "3 books".
+        user_id: the key of who did, or ``None``.
+    """
+
+    objects: str
+    user_id: Any
+
+
+def find_selection(func: str, args: Any) -> Selection | None:
+    """Return what a bulk task works on, from its arguments, or ``None`` if it is none.
+
+    The workers take the model's path, the keys of the objects and the key of the user, in this
+    order (``powercrud/tasks.py``, 0.9.16).
+    """
+    if func not in BULK_WORKERS or not isinstance(args, list | tuple) or len(args) < 3:
+        return None
+    path, keys, user_id = args[:3]
+    try:
+        plural = apps.get_model(path)._meta.verbose_name_plural
+        return Selection(objects=f"{len(keys)} {plural}", user_id=user_id)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        # The model is gone, or these are arguments of another version.
+        return None
+
+
+def _has_info(item: Any) -> bool:
+    return (
+        isinstance(item, Mapping)
+        and {"field", "value", "info"} <= item.keys()
+        and isinstance(item["info"], Mapping)
+    )
+
+
+def _without_bound_fields(info: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: part for key, part in info.items() if not isinstance(part, BoundField)}

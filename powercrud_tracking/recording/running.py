@@ -1,0 +1,89 @@
+"""The task that runs here and now, and the progress that it holds back."""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from django.db import connections, transaction
+
+from powercrud_tracking.recording.savepoints import is_in_transaction
+
+
+@dataclass(kw_only=True)
+class RunningTask:
+    """A task between its start and its end, in the process that runs it.
+
+    Args:
+        task_name: the task's name.
+        task_key: the ``task_key`` argument that its function sees; another task's name if
+            django-q2's admin queued this one again.
+        manager: the manager that records it.
+        start: sends the event of its start.
+        started: whether that event has been written.
+    """
+
+    task_name: str
+    task_key: str
+    manager: Any
+    start: Callable[[], None] = lambda: None
+    started: bool = False
+    _held: Callable[[], object] | None = None
+    _written_at: float | None = None
+
+    def write_or_hold(self, write: Callable[[], object], *, using: str, interval: float) -> None:
+        """Write progress now, or hold it back until it may be written.
+
+        It is held back while a transaction is open, where a row would be invisible to others,
+        locked against them, and gone after a rollback; and for ``interval`` seconds after the
+        last write. What is held back is written at the commit, with the next write or at the
+        end of the task; of several only the last.
+
+        Args:
+            write: writes the progress.
+            using: the alias of the database that holds the record.
+            interval: least seconds between two writes.
+        """
+        self._held = write
+        connection = connections[using]
+        if connection.in_atomic_block:
+            # Only Django knows whether a rollback, of a savepoint perhaps, has dropped ours.
+            if not any(hook[1] == self.flush for hook in connection.run_on_commit):
+                transaction.on_commit(self.flush, using=using, robust=True)
+        elif is_in_transaction(connection):
+            # One by hand, of whose commit nobody is told: it is written at the end of the task.
+            return
+        elif self._written_at is None or monotonic() - self._written_at >= interval:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the progress that is held back, if there is any."""
+        write, self._held = self._held, None
+        if write is not None:
+            self._written_at = monotonic()
+            write()
+
+
+_running: ContextVar[tuple[RunningTask, ...]] = ContextVar("powercrud_tracking_running", default=())
+"""Innermost last: with ``sync`` one task runs inside another."""
+
+
+def find_running_task() -> RunningTask | None:
+    """Return the task that this code runs in, or ``None`` outside one."""
+    running = _running.get()
+    return running[-1] if running else None
+
+
+def enter_task(task: RunningTask) -> None:
+    """Note that a task starts to run here."""
+    _running.set((*_running.get(), task))
+
+
+def leave_task(task_name: str) -> RunningTask | None:
+    """Note that a task has ended here, and return it if it ran here."""
+    task = find_running_task()
+    if task is None or task.task_name != task_name:
+        return None
+    _running.set(_running.get()[:-1])
+    return task

@@ -1,0 +1,113 @@
+"""Pages of a long list by position: rows that come or go meanwhile shift nothing."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils.dateparse import parse_datetime
+
+from powercrud_tracking.lifecycle import ALL, Status
+from powercrud_tracking.models import AsyncTaskRecordQuerySet, find_key
+from powercrud_tracking.records import reading
+from powercrud_tracking.records.reading import Record
+from powercrud_tracking.records.times import find_time
+
+SIZE = 50
+"""How many tasks a page shows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """One page of tasks, newest first.
+
+    Args:
+        records: the tasks.
+        older: the position behind which the next page begins, empty if there is none.
+        newer: the position before which the one in front ends, empty if there is none.
+        top: the position of its first task, empty if it has none.
+    """
+
+    records: list[Record]
+    older: str = ""
+    newer: str = ""
+    top: str = ""
+
+
+def get_page(
+    rows: AsyncTaskRecordQuerySet,
+    *,
+    statuses: Collection[Status] = ALL,
+    older: str = "",
+    newer: str = "",
+) -> Page:
+    """Return the page beside a position, or the first if there is nothing (any more).
+
+    Args:
+        rows: of which the page is one.
+        statuses: of these rows, those with one of these.
+        older: show what is older than this position, as an earlier page named it.
+        newer: show what is newer.
+    """
+    if position := _find_position(rows, older):
+        found = _read(rows.older_than(*position).newest_first(), statuses)
+        if found:
+            return _build_page(found[:SIZE], has_older=len(found) > SIZE, has_newer=True)
+    elif position := _find_position(rows, newer):
+        found = _read(rows.newer_than(*position).oldest_first(), statuses)
+        # Short of a page, the first one shows them all and more.
+        if len(found) > SIZE:
+            return _build_page(found[:SIZE][::-1], has_older=True, has_newer=True)
+    found = _read(rows.newest_first(), statuses)
+    return _build_page(found[:SIZE], has_older=len(found) > SIZE, has_newer=False)
+
+
+def _read(rows: AsyncTaskRecordQuerySet, statuses: Collection[Status]) -> list[Record]:
+    """Return as many of these rows as a page shows, and one more if there is one."""
+    if len(statuses) == 1:
+        rows = rows.with_status(statuses)
+    elif statuses != ALL:
+        rows = rows.first_of_each(statuses, SIZE + 1)
+    return reading.read(rows.without_payloads()[: SIZE + 1])
+
+
+def _build_page(found: list[Record], *, has_older: bool, has_newer: bool) -> Page:
+    return Page(
+        records=found,
+        older=_describe(found[-1]) if has_older else "",
+        newer=_describe(found[0]) if has_newer else "",
+        top=_describe(found[0]) if found else "",
+    )
+
+
+def count_newer(rows: AsyncTaskRecordQuerySet, top: str) -> int:
+    """Return how many rows have come since a page was shown, at most ``SIZE``.
+
+    Args:
+        rows: of which the page shows some.
+        top: the position of the first task on it, empty if there was none.
+    """
+    position = _find_position(rows, top)
+    newer = rows.newer_than(*position) if position else rows
+    return len(newer.newest_first().values_list("pk")[:SIZE])
+
+
+def _describe(record: Record) -> str:
+    at = record.created_at
+    return f"{record.pk}@{at.isoformat() if at else ''}"
+
+
+def _find_position(rows: AsyncTaskRecordQuerySet, text: str) -> tuple[datetime | None, Any] | None:
+    """Return the time and the key of a position; ``None`` for what people typed themselves."""
+    key, _, at = text.rpartition("@")
+    pk = find_key(rows.model._meta.pk, key) if key else None
+    if pk is None:
+        return None
+    if not at:
+        return None, pk
+    try:
+        parsed = parse_datetime(at)
+    except ValueError:
+        return None
+    time = parsed and find_time(parsed)
+    return None if time is None else (time, pk)

@@ -1,0 +1,122 @@
+"""Rows by logical names, as pages, admin, poll and maintenance read them."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import models, router
+from django.utils import timezone
+
+from powercrud_tracking.config.dashboard_config import DEFAULT_FIELDS, DashboardConfig, get_config
+from powercrud_tracking.lifecycle import OPEN, Status
+from powercrud_tracking.models import AsyncTaskRecordQuerySet
+from powercrud_tracking.records.mapping import RecordMap, get_record_map
+from powercrud_tracking.serialization.estimates import Measure, find_measure
+
+
+def get_rows(
+    config: DashboardConfig | None = None, *, using: str | None = None
+) -> AsyncTaskRecordQuerySet:
+    """Return all rows of a configuration's table, with the vocabulary of reads.
+
+    Args:
+        config: the setting's, unless given.
+        using: the alias of the database; the router's choice for reading, unless given.
+    """
+    record_map = get_record_map(config or get_config())
+    using = using or router.db_for_read(record_map.model)
+    return AsyncTaskRecordQuerySet(record_map.model, using=using).named(record_map.names)
+
+
+def get_title(func: str) -> str:
+    """Return the dotted path of a function in words: "Bulk update task"."""
+    words = func.rpartition(".")[2].strip("_").replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+class Record:
+    """A row as pages, admin and poll see it: by logical names, ``None`` for what is not kept."""
+
+    def __init__(self, row: models.Model, record_map: RecordMap) -> None:
+        self.row = row
+        self.pk = row.pk
+        self.live_progress: str | None = None
+        # The key behind a foreign key, not what it leads to: that would cost a query a row.
+        self._names = {logical: field.attname for logical, field in record_map.fields.items()}
+        self._record_map = record_map
+
+    def with_row(self, row: models.Model) -> "Record":
+        """Return a record of the same table, of this row."""
+        return Record(row, self._record_map)
+
+    def __getattr__(self, logical: str) -> Any:
+        if logical not in DEFAULT_FIELDS:
+            raise AttributeError(logical)
+        name = self._names.get(logical)
+        return None if name is None else getattr(self.row, name)
+
+    @property
+    def status(self) -> Status | None:
+        """The status, or ``None`` if the table keeps none or holds a word that is not ours."""
+        name = self._names.get("status")
+        value = None if name is None else getattr(self.row, name)
+        return Status(value) if value in Status.values else None
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in OPEN
+
+    @property
+    def title(self) -> str:
+        """What runs, in words: "Bulk update task"; the task's name if the function is not kept."""
+        return get_title(self.func or "") or self.task_name
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When the task ended, however it did; ``None`` while it is open."""
+        return None if self.is_open else self.completed_at or self.failed_at
+
+    @property
+    def waited(self) -> timedelta | None:
+        """How long it was queued before its last attempt began, or has been until now."""
+        if self.created_at is None or (self.started_at is None and not self.is_open):
+            return None
+        waited: timedelta = (self.started_at or timezone.now()) - self.created_at
+        return max(waited, timedelta())
+
+    @property
+    def ran(self) -> timedelta | None:
+        """How long its last attempt ran, or has been running until now."""
+        until = timezone.now() if self.is_open else self.ended_at
+        if self.started_at is None or until is None:
+            return None
+        ran: timedelta = until - self.started_at
+        return max(ran, timedelta())
+
+    @property
+    def progress_text(self) -> str:
+        """The last progress text, from the cache where that is ahead of the row."""
+        return self.live_progress or self.progress or ""
+
+    @property
+    def measure(self) -> Measure | None:
+        """How far it is, in numbers, if its progress text has any."""
+        elapsed = None
+        told_at = self.updated_at if self.live_progress is None else timezone.now()
+        if self.started_at is not None and told_at is not None:
+            elapsed = (told_at - self.started_at).total_seconds()
+        return find_measure(self.progress_text, elapsed=elapsed)
+
+
+def read(rows: Iterable[models.Model], config: DashboardConfig | None = None) -> list[Record]:
+    """Return rows as pages see them."""
+    record_map = get_record_map(config or get_config())
+    return [Record(row, record_map) for row in rows]
+
+
+def find_record(
+    task_name: str, config: DashboardConfig | None = None, *, using: str | None = None
+) -> Record | None:
+    """Return the record of a task, or ``None``."""
+    rows = get_rows(config, using=using).named_task(task_name)[:1]
+    return next(iter(read(rows, config)), None)

@@ -1,0 +1,81 @@
+"""Who may see what: the view permission for all rows, one's own without it."""
+
+from typing import Any
+
+from django.contrib.auth.mixins import AccessMixin
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.views.generic import View
+
+from powercrud_tracking.config.dashboard_config import get_config, load
+from powercrud_tracking.models import AsyncTaskRecordQuerySet
+from powercrud_tracking.records import mapping, reading
+from powercrud_tracking.records.reading import Record
+
+
+def may_view_records(user: Any) -> bool:
+    """Return whether somebody holds the view permission of the record model."""
+    meta = mapping.get_record_map(get_config()).model._meta
+    return bool(user.has_perm(f"{meta.app_label}.view_{meta.model_name}"))
+
+
+def get_visible_rows(request: HttpRequest) -> AsyncTaskRecordQuerySet:
+    """Return the rows that ``VISIBLE`` lets this person see.
+
+    Raises:
+        ImproperlyConfigured: what it returned cannot be narrowed any further.
+    """
+    config = get_config()
+    rows = reading.get_rows(config)
+    if config.visible is None:
+        return rows
+    found = load(config.visible, "VISIBLE")(request, rows)
+    if (
+        not isinstance(found, AsyncTaskRecordQuerySet)
+        or found.query.is_sliced
+        or found.query.combinator
+    ):
+        raise ImproperlyConfigured(
+            f"VISIBLE ({config.visible}) must return the rows that it is given, narrowed by"
+            " filter() or exclude(): not a slice, not a union, nothing else."
+        )
+    return found
+
+
+def get_own_rows(request: HttpRequest) -> AsyncTaskRecordQuerySet:
+    """Return, of the rows that this person may see, those of tasks that they queued."""
+    return get_visible_rows(request).launched_by(request.user)
+
+
+def is_own(record: Record, user: Any) -> bool:
+    """Return whether somebody queued a task themselves."""
+    key = record.launched_by_id
+    return key not in {None, ""} and str(key) == str(user.pk)
+
+
+def is_in_sight(record: Record, request: HttpRequest) -> bool:
+    """Return whether ``VISIBLE`` lets this person see a task."""
+    # It speaks of the setting's table, which this row may not be in.
+    return (
+        get_config().visible is None
+        or get_visible_rows(request).named_task(record.task_name).exists()
+    )
+
+
+class PersonRequiredMixin(AccessMixin, View):
+    """Send anonymous people to the login."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not request.user.is_authenticated:
+            return self.handle_no_permission()
+        return super().dispatch(request, *args, **kwargs)
+
+
+class PermissionRequiredMixin(PersonRequiredMixin):
+    """Send anonymous people to the login; answer 403 without the view permission."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.user.is_authenticated and not may_view_records(request.user):
+            raise PermissionDenied
+        return super().dispatch(request, *args, **kwargs)

@@ -1,0 +1,129 @@
+"""What django-q2 and PowerCRUD say of a failure, taken apart."""
+
+import re
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+from powercrud_tracking.serialization import payloads, redaction
+
+BULK_WORKERS = frozenset({"powercrud.tasks.bulk_update_task", "powercrud.tasks.bulk_delete_task"})
+"""The functions of PowerCRUD that catch whatever goes wrong and return ``False``."""
+
+UNKNOWN = "Task failed"
+
+_REASON_LENGTH = 1000
+# Enough for a reason, however much of it turns out to be white space that to_line() drops.
+_READ_LENGTH = 8 * _REASON_LENGTH
+_NAME_LENGTH = 500
+_MOST_SPLITS = 100
+
+_NAME = r"[\w.<>]+"
+_TRACEBACK = r"(?:  \+ Exception Group )?Traceback \(most recent call last\):\n"
+# A chain whose first exception was never raised begins with that exception's own line.
+_SPLIT = re.compile(rf" : (?={_TRACEBACK}|{_NAME}(?:: |\n))")
+_TRACEBACK_SPLIT = re.compile(rf" : (?={_TRACEBACK})")
+# In the traceback of a group, the lines stand behind bars.
+_CLASS = re.compile(rf"[ |+-]*({_NAME})\Z")
+_LAST_LINE = re.compile(rf"^(?:  \| )?({_NAME})(?:: (.*))?$", re.MULTILINE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why a task failed.
+
+    Args:
+        reason: one line, "ValueError: bad price"; never empty.
+        exception_class: as a traceback names it, "ValueError" or "bookshop.errors.Broken";
+            empty if unknown.
+        traceback: empty if there is none.
+    """
+
+    reason: str
+    exception_class: str = ""
+    traceback: str = ""
+
+
+def parse_failure(result: Any) -> Failure:
+    """Return what the result of a failed task says; this never raises.
+
+    django-q2's worker makes the result of an exception as ``f"{e} : {traceback.format_exc()}"``.
+    The message and the traceback may contain all of this themselves, so the right place to
+    split is where the message before it is the one that the traceback ends with.
+
+    Args:
+        result: such a text, an exception, or anything else that came in its place.
+    """
+    kind = type(result)
+    if issubclass(kind, BaseException):
+        return _parse_exception(result)
+    if issubclass(kind, str):
+        return _parse_text(str.__str__(result))
+    if result is None or result is False:
+        return Failure(reason=UNKNOWN)
+    redact = redaction.compile_redaction(redaction.DEFAULT_REDACT)
+    return _build_failure("", payloads.to_text(result, limit=_READ_LENGTH, redact=redact), "")
+
+
+def is_failed_result(func: str, result: object) -> bool:
+    """Return whether a task that raised nothing failed all the same.
+
+    That is so if one of PowerCRUD's bulk workers returned ``False``: they catch every
+    exception, and django-q2 takes the task for a success (``powercrud/tasks.py``, 0.9.16).
+    """
+    return result is False and func in BULK_WORKERS
+
+
+def _parse_exception(exc: BaseException) -> Failure:
+    kind = type(exc)
+    name = kind.__qualname__
+    if kind.__module__ not in ("builtins", "__main__"):
+        name = f"{kind.__module__}.{name}"
+    try:
+        message = str(exc)
+    except Exception:  # noqa: BLE001 - the exception of a stranger may raise anything
+        message = "(unprintable)"
+    raised = exc.__traceback__ or exc.__cause__ or exc.__context__
+    return _build_failure(name, message, "".join(traceback.format_exception(exc)) if raised else "")
+
+
+def _parse_text(text: str) -> Failure:
+    # The message stands before the split and again on the traceback's last lines. The longest
+    # that does is the right one: a shorter one would be a failure told inside the message.
+    middle = len(text) // 2 + 1
+    splits = [match.start() for match in _SPLIT.finditer(text, 1, middle + _NAME_LENGTH)]
+    for split in reversed(splits[-_MOST_SPLITS:]):
+        if name := _find_class(text, split):
+            return _build_failure(name, text[:split], text[split + 3 :])
+    # No message at all, or the traceback words it otherwise: a SyntaxError, or it was cut off.
+    match = _SPLIT.match(text) or _TRACEBACK_SPLIT.search(text)
+    if match is None:
+        return _build_failure("", text, "")
+    message, trace = text[: match.start()], text[match.end() :]
+    return _build_failure(_guess_class(message, trace), message, trace)
+
+
+def _find_class(text: str, split: int) -> str:
+    """Return the class that the traceback names before the message, empty if it does not."""
+    colon = text.rfind(f": {text[:split]}\n", split + 3)
+    line = text.rfind("\n", split, max(colon, 0)) + 1
+    match = _CLASS.match(text, line or split + 3, max(colon, 0))
+    return match[1] if match else ""
+
+
+def _guess_class(message: str, trace: str) -> str:
+    """Return the class on the line that begins as the message does, else on the last line."""
+    first = message.partition("\n")[0]
+    lines = list(_LAST_LINE.finditer(trace))
+    for match in reversed(lines):
+        if (match[2] or "") == first:
+            return match[1]
+    return lines[-1][1] if lines else ""
+
+
+def _build_failure(name: str, message: str, trace: str) -> Failure:
+    message = payloads.to_line(message[:_READ_LENGTH])
+    reason = ": ".join(part for part in (name, message) if part) or UNKNOWN
+    return Failure(
+        reason=payloads.cut(reason, _REASON_LENGTH), exception_class=name, traceback=trace
+    )

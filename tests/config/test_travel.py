@@ -1,0 +1,279 @@
+import json
+import logging
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
+
+from powercrud_tracking import factory
+from powercrud_tracking.config.dashboard_config import DashboardConfig, get_config
+from powercrud_tracking.config.travel import pack, unpack
+from powercrud_tracking.managers import ModelTrackingAsyncManager
+from powercrud_tracking.models import AsyncTaskRecord
+from tests.project import tracking
+
+BASE = DashboardConfig()
+OTHER_TABLE = {
+    "record_model": "project.BespokeRecord",
+    "field_map": {"task_name": "key", "status": "state", "affected": "note"},
+}
+PATH = "tests.project.tracking.format_user"
+
+
+@pytest.fixture(autouse=True)
+def log(caplog):
+    caplog.set_level(logging.WARNING, "powercrud_tracking")
+    return caplog
+
+
+def say(log):
+    return [record.getMessage() for record in log.records]
+
+
+def get_other_settings(theirs, ours):
+    return (
+        f"A task was launched with the tracking configuration {theirs}, this process has {ours}: "
+        "the settings of web and worker differ."
+    )
+
+
+class TestPack:
+    def test_only_what_differs_travels_as_plain_json(self):
+        config = BASE.lay({**OTHER_TABLE, "redact": ["pin"], "format_user": PATH, "lost_after": 9})
+
+        packed = pack(config, BASE)
+
+        assert json.loads(json.dumps(packed)) == packed
+        assert packed.pop("fingerprint") == config.replace({"lost_after": 300}).fingerprint
+        assert packed == {
+            "RECORD_MODEL": "project.BespokeRecord",
+            "FIELD_MAP": {"task_name": "key", "status": "state", "objects": "note"},
+            "REDACT": ["pin"],
+            "FORMAT_USER": PATH,
+        }
+
+    def test_where_nothing_differs_only_the_fingerprint_travels(self):
+        assert pack(BASE, BASE) == {"fingerprint": BASE.fingerprint}
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [
+            pytest.param("format_user", tracking.format_user, id="function"),
+            pytest.param("format_payload", lambda value: value, id="lambda"),
+            pytest.param("create_defaults", {"extra": {1, 2}}, id="set"),
+            pytest.param("create_defaults", {"extra": {1: 2}}, id="key-no-text"),
+            pytest.param("create_defaults", {"extra": float("nan")}, id="nan"),
+        ],
+    )
+    def test_what_is_no_json_refuses_and_is_named(self, key, value):
+        config = BASE.lay({key: value})
+
+        with pytest.raises(ImproperlyConfigured) as refusal:
+            pack(config, BASE)
+
+        assert str(refusal.value) == (
+            f"A task cannot be launched by a manager whose {key.upper()} is {value!r}: "
+            "the worker could not build the same manager. "
+            "Name a function by its dotted path, such as 'shop.tracking.label'."
+        )
+
+
+class TestUnpack:
+    @pytest.mark.parametrize(
+        "layer",
+        [
+            pytest.param({}, id="nothing"),
+            pytest.param({"payload_limit": 1024, "progress_interval": 0}, id="numbers"),
+            pytest.param({"redact": ["pin"]}, id="expressions"),
+            pytest.param({"redact": []}, id="no-expressions"),
+            pytest.param({"format_user": PATH}, id="path"),
+            pytest.param({"record_model": "project.NameOnlyRecord"}, id="model"),
+            pytest.param(OTHER_TABLE, id="model-that-needs-its-map"),
+            pytest.param(
+                {**OTHER_TABLE, "create_defaults": {"note": "new"}}, id="table-and-defaults"
+            ),
+            pytest.param({"create_defaults": {"func": "x"}}, id="defaults"),
+            pytest.param({"field_map": {"user": None}}, id="map"),
+        ],
+    )
+    @pytest.mark.parametrize(
+        "below",
+        [
+            pytest.param({}, id="on-defaults"),
+            pytest.param(
+                {
+                    "record_model": "project.InheritedRecord",
+                    "field_map": {"user": "tenant"},
+                    "create_defaults": {"tenant": "north"},
+                    "format_user": "tests.project.tracking.broken",
+                },
+                id="on-settings",
+            ),
+        ],
+    )
+    def test_what_was_packed_arrives_the_same(self, log, below, layer):
+        base = BASE.lay(below)
+        config = base.lay(layer)
+
+        arrived = unpack(json.loads(json.dumps(pack(config, base))), base)
+
+        assert arrived == config
+        assert say(log) == []
+
+    def test_an_unknown_key_is_left_out_and_logged(self, log):
+        arrived = unpack(
+            {"COLOUR": "red", "PAYLOAD_LIMIT": 1024, "fingerprint": "f1"},
+            BASE,
+        )
+
+        assert arrived == BASE.replace({"payload_limit": 1024})
+        assert say(log)[0].startswith(
+            "Left out COLOUR of a task's configuration: "
+            "The configuration that came with a task has an unknown key 'COLOUR'. The keys are"
+        )
+        assert say(log)[1:] == [get_other_settings("f1", arrived.fingerprint)]
+
+    def test_a_logical_name_of_a_newer_version_costs_only_itself(self, log):
+        packed = {
+            "RECORD_MODEL": "project.BespokeRecord",
+            "FIELD_MAP": {"task_name": "key", "colour": "note"},
+            "fingerprint": "f2",
+        }
+
+        arrived = unpack(packed, BASE)
+
+        assert arrived.record_model == "project.BespokeRecord"
+        assert arrived.field_map == {"task_name": "key"}
+        assert say(log)[0] == (
+            "Left out FIELD_MAP['colour'] of a task's configuration: "
+            "there is no such logical name here."
+        )
+
+    def test_a_table_that_is_not_here_costs_its_map_and_defaults_too(self, log):
+        base = BASE.lay(
+            {"record_model": "project.InheritedRecord", "create_defaults": {"tenant": "north"}}
+        )
+        packed = {
+            "RECORD_MODEL": "shop.NewRecord",
+            "FIELD_MAP": {"task_name": "key"},
+            "CREATE_DEFAULTS": {},
+            "PAYLOAD_LIMIT": 1024,
+            "fingerprint": "f3",
+        }
+
+        arrived = unpack(packed, base)
+
+        assert arrived == base.replace({"payload_limit": 1024})
+        assert say(log)[0].startswith(
+            "Left out RECORD_MODEL and FIELD_MAP of a task's configuration: The configuration "
+            "that came with a task['RECORD_MODEL'] names 'shop.NewRecord', which is no installed "
+            "model."
+        )
+
+    def test_defaults_for_a_field_that_is_not_here_cost_only_themselves(self, log):
+        packed = {
+            "RECORD_MODEL": "project.InheritedRecord",
+            "CREATE_DEFAULTS": {"tenant": "north", "region": "x"},
+            "fingerprint": "f4",
+        }
+
+        arrived = unpack(packed, BASE)
+
+        assert arrived == BASE.lay({"record_model": "project.InheritedRecord"})
+        assert say(log)[0].startswith(
+            "Left out CREATE_DEFAULTS of a task's configuration: The configuration that came "
+            "with a task['CREATE_DEFAULTS'] sets 'region', but project.InheritedRecord has no such "
+            "field."
+        )
+
+    def test_defaults_of_the_setting_that_do_not_fit_the_table_are_left_out(self):
+        base = BASE.lay(
+            {"record_model": "project.InheritedRecord", "create_defaults": {"tenant": "north"}}
+        )
+
+        arrived = unpack({"RECORD_MODEL": "project.NameOnlyRecord", "fingerprint": "f5"}, base)
+
+        assert arrived == BASE.lay({"record_model": "project.NameOnlyRecord"})
+
+    def test_other_settings_are_told_once_by_both_fingerprints(self, log):
+        unpack({"fingerprint": "f6"}, BASE)
+        unpack({"fingerprint": "f6"}, BASE)
+
+        assert say(log) == [get_other_settings("f6", BASE.fingerprint)]
+
+    @pytest.mark.parametrize(
+        "packed",
+        [
+            pytest.param({"PAYLOAD_LIMIT": "many"}, id="wrong-type"),
+            pytest.param({"PAYLOAD_LIMIT": 1}, id="out-of-range"),
+            pytest.param({"FORMAT_USER": "shop.later.label"}, id="path"),
+            pytest.param({"FORMAT_USER": "."}, id="no-path"),
+            pytest.param({"CREATE_DEFAULTS": "shop.later.defaults"}, id="defaults-path"),
+            pytest.param({"FIELD_MAP": {"user": "whom"}}, id="field"),
+            pytest.param({"FIELD_MAP": {"colour": "whom"}, "COLOUR": 1}, id="names"),
+            pytest.param({"FIELD_MAP": None}, id="no-map"),
+            pytest.param({"RECORD_MODEL": "project.SpreadRecord"}, id="model"),
+            pytest.param({"RECORD_MODEL": "project.BespokeRecord"}, id="model-without-its-map"),
+            pytest.param({"MANAGER_CLASS": "shop.Manager", "LOST_AFTER": 3}, id="not-of-a-view"),
+            pytest.param({"REDACT": ["("]}, id="expression"),
+            pytest.param({3: 4, None: 5}, id="keys-no-text"),
+        ],
+    )
+    @pytest.mark.parametrize("manager", [ModelTrackingAsyncManager, factory.get_manager_class()])
+    def test_a_manager_built_from_what_travelled_never_raises(self, log, manager, packed):
+        config = manager({**packed, "fingerprint": ["odd"]}).config
+
+        assert config == get_config()
+        assert any(text.startswith("Left out ") for text in say(log))
+
+
+class TestLaunch:
+    def test_a_manager_with_a_callable_refuses_to_launch_and_names_it(self):
+        manager = ModelTrackingAsyncManager(format_user=tracking.format_user)
+
+        with pytest.raises(ImproperlyConfigured) as refusal:
+            manager.launch_async_task("tests.project.tasks.add", 1, 2)
+
+        assert str(refusal.value) == (
+            "A task cannot be launched by a manager whose FORMAT_USER is "
+            f"{tracking.format_user!r}: the worker could not build the same manager. "
+            "Name a function by its dotted path, such as 'shop.tracking.label'."
+        )
+
+    @pytest.mark.django_db(databases="__all__")
+    def test_a_manager_with_a_callable_records(self):
+        manager = ModelTrackingAsyncManager(format_user=lambda user: "somebody")
+
+        manager.async_task_lifecycle("create", "a" * 36, status="pending")
+
+        assert AsyncTaskRecord.objects.get().user_label == "somebody"
+
+    def test_a_callable_of_the_class_travels_with_the_class(self):
+        class Manager(ModelTrackingAsyncManager):
+            def failed_result(self, func, result):
+                return result == "no"
+
+        travelling = Manager().get_travelling()["manager_config"]
+
+        assert set(travelling) == {"fingerprint"}
+
+    def test_what_travels_is_laid_over_the_class_on_the_other_side(self, log):
+        class Manager(ModelTrackingAsyncManager):
+            record_model_path = "project.BespokeRecord"
+            field_map = {"task_name": "key"}
+
+        launching = Manager(field_map={"message": "note"}, payload_limit=1024)
+
+        arrived = Manager(launching.get_travelling()["manager_config"])
+
+        assert arrived.config == launching.config
+        assert say(log) == []
+
+    def test_a_complete_config_travels_whole(self, log):
+        with override_settings(POWERCRUD_ASYNC_DASHBOARD={"PAYLOAD_LIMIT": 4096}):
+            launching = ModelTrackingAsyncManager(DashboardConfig(**OTHER_TABLE))
+
+            arrived = ModelTrackingAsyncManager(launching.get_travelling()["manager_config"])
+
+        assert arrived.config == launching.config
+        assert say(log) == []

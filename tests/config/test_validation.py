@@ -1,0 +1,275 @@
+import re
+from types import MappingProxyType
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from powercrud_tracking.config.dashboard_config import SETTING_KEYS, DashboardConfig
+from powercrud_tracking.config.problems import Problem, Source, get_guess, refuse
+from powercrud_tracking.config.validation import (
+    VIEW_KEYS,
+    find_problems,
+    find_setting_problems,
+    find_shape_problems,
+    require_valid,
+    require_valid_setting,
+)
+
+SETTING = Source(name="SHOP")
+VIEW = Source(name="BookView.async_dashboard", keys=VIEW_KEYS)
+PYTHON = Source(name="Manager config", in_python=True)
+NAN = float("nan")
+INFINITY = float("inf")
+
+FUNCTION = "a dotted path such as 'shop.tracking.label' or None"
+DEFAULTS = "a dict of field names to values or a dotted path such as 'shop.tracking.label'"
+MAP = "a dict of logical names to field names or None"
+DAYS = "a number of days, None, or a dict of success, failed and lost to such"
+
+
+def params(key, wanted, *values):
+    return [pytest.param(key, value, wanted, id=f"{key}-{value!r:.30}") for value in values]
+
+
+WRONG_VALUES = [
+    *params("RECORD_MODEL", "'app_label.ModelName'", None, 3, "", "Record", "a.b.Record", "a."),
+    *params("FIELD_MAP", MAP, None, [], {3: "status"}, {"status": 3}),
+    *params("CREATE_DEFAULTS", DEFAULTS, None, [], "get_defaults", {3: "north"}, len),
+    *params("FORMAT_USER", FUNCTION, 3, "", "format_user", len),
+    *params("FORMAT_OBJECTS", FUNCTION, {}, "format_objects", len),
+    *params("FORMAT_PAYLOAD", FUNCTION, [], "format_payload", len),
+    *params("FAILED_RESULT", FUNCTION, False, "is_failed", len),
+    *params("VISIBLE", FUNCTION, True, "visible", len),
+    *params(
+        "REDACT",
+        "a list of regular expressions",
+        None,
+        "pin",
+        ["("],
+        [3],
+        [None],
+        ["a{99999999999999999999}"],
+        ["(?P<a>x)", "(?P<a>y)"],
+    ),
+    *params(
+        "PAYLOAD_LIMIT",
+        "a whole number of bytes, 64 or more",
+        None,
+        "4096",
+        63,
+        64.5,
+        True,
+        INFINITY,
+    ),
+    *params(
+        "PROGRESS_INTERVAL", "a number of seconds, 0 or more", None, "1", -0.1, False, NAN, INFINITY
+    ),
+    *params("LOST_AFTER", "a number of seconds, 1 or more", None, "300", 0, True, NAN, INFINITY),
+    *params(
+        "RETENTION_DAYS",
+        DAYS,
+        "30",
+        1.5,
+        -1,
+        True,
+        {"open": 3},
+        {"pending": 3},
+        {"success": -1},
+        [3],
+    ),
+    *params("MANAGER_CLASS", "the dotted path of a class", None, "", dict),
+    *params("BASE_TEMPLATE", "the name of a template", None, "", 3),
+]
+
+RIGHT_VALUES = [
+    ("RECORD_MODEL", "project.NameOnlyRecord"),
+    ("FIELD_MAP", {"message": None, "user": "user_label"}),
+    ("FIELD_MAP", MappingProxyType({"affected": None})),
+    ("CREATE_DEFAULTS", {"task_group": "shop"}),
+    ("CREATE_DEFAULTS", "tests.project.tracking.get_defaults"),
+    ("FORMAT_USER", None),
+    ("FORMAT_USER", "tests.project.tracking.format_user"),
+    ("FAILED_RESULT", "tests.project.tracking.is_failed"),
+    ("VISIBLE", None),
+    ("REDACT", []),
+    ("REDACT", ["(?i)pin", "(pass|word)$"]),
+    ("REDACT", ("pin",)),
+    ("PAYLOAD_LIMIT", 64),
+    ("PROGRESS_INTERVAL", 0),
+    ("PROGRESS_INTERVAL", 0.5),
+    ("LOST_AFTER", 1),
+    ("LOST_AFTER", 90.5),
+    ("RETENTION_DAYS", None),
+    ("RETENTION_DAYS", 0),
+    ("RETENTION_DAYS", {"success": 3, "failed": None, "lost": 0}),
+    ("RETENTION_DAYS", {}),
+    ("MANAGER_CLASS", "powercrud_tracking.managers.ModelTrackingAsyncManager"),
+    ("BASE_TEMPLATE", "shop/base.html"),
+]
+
+
+def find(values, source=SETTING):
+    return list(find_problems(values, base=DashboardConfig(), source=source))
+
+
+class TestValues:
+    @pytest.mark.parametrize(("key", "value", "wanted"), WRONG_VALUES)
+    def test_a_wrong_value_is_told_what_it_must_be_and_what_came(self, key, value, wanted):
+        found = find({key: value})
+
+        default = getattr(DashboardConfig(), key.lower())
+        assert found == [
+            Problem(
+                id="powercrud_tracking.E004",
+                message=f"SHOP['{key}'] must be {wanted}, got {value!r}.",
+                hint=f"Correct it, or leave it out for the default {default!r}.",
+            )
+        ]
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [pytest.param(key, value, id=f"{key}-{value!r:.30}") for key, value in RIGHT_VALUES],
+    )
+    def test_a_right_value_is_no_problem(self, key, value):
+        assert find({key: value}) == []
+
+    @pytest.mark.parametrize("key", SETTING_KEYS)
+    def test_each_default_is_right(self, key):
+        assert find({key: getattr(DashboardConfig(), key.lower())}) == []
+
+    @pytest.mark.parametrize("key", SETTING_KEYS)
+    def test_each_key_can_be_wrong(self, key):
+        assert key in {param.values[0] for param in WRONG_VALUES}
+
+    def test_what_is_named_is_looked_at_only_if_keys_and_types_are_right(self):
+        found = find({"PAYLOAD_LIMIT": 1, "RECORD_MODEL": "nowhere.Record"})
+
+        assert [problem.id for problem in found] == ["powercrud_tracking.E004"]
+
+
+class TestSources:
+    @pytest.mark.parametrize("key", sorted(VIEW_KEYS))
+    def test_a_view_may_set_what_recording_uses(self, key):
+        value = getattr(DashboardConfig(), key.lower())
+
+        assert list(find_shape_problems({key: value}, VIEW)) == []
+
+    @pytest.mark.parametrize("key", sorted(set(SETTING_KEYS) - VIEW_KEYS))
+    def test_a_view_may_not_set_what_serves_the_whole_project(self, key):
+        value = getattr(DashboardConfig(), key.lower())
+
+        found = list(find_shape_problems({key: value}, VIEW))
+
+        assert found == [
+            Problem(
+                id="powercrud_tracking.E003",
+                message=f"BookView.async_dashboard['{key}'] cannot be set there: it belongs to the "
+                "pages, the upkeep or the class of all managers, which serve the whole project.",
+                hint="Move it to POWERCRUD_ASYNC_DASHBOARD.",
+            )
+        ]
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            pytest.param({"record_model_path": "project.NameOnlyRecord"}, id="record_model_path"),
+            pytest.param({"format_affected": len}, id="format_affected"),
+            pytest.param({"format_user": len}, id="format_user"),
+            pytest.param({"FORMAT_USER": len}, id="upper-case"),
+            pytest.param({"create_defaults": lambda task_name, payload: {}}, id="create_defaults"),
+        ],
+    )
+    def test_python_may_use_callables_and_powercruds_words(self, values):
+        assert find(values, PYTHON) == []
+        assert find(values, SETTING) != []
+
+    def test_an_unknown_key_in_python_is_an_error_too(self):
+        found = find({"payload_limt": 3}, PYTHON)
+
+        assert found == [
+            Problem(
+                id="powercrud_tracking.E002",
+                message="Manager config has an unknown key 'payload_limt'.",
+                hint="Did you mean 'PAYLOAD_LIMIT'?",
+            )
+        ]
+
+
+class TestRequireValid:
+    def test_it_returns_the_layer_laid_over_its_base(self):
+        base = DashboardConfig(payload_limit=1024)
+
+        config = require_valid({"progress_interval": 5}, base=base, source=PYTHON)
+
+        assert config == DashboardConfig(payload_limit=1024, progress_interval=5)
+
+    @pytest.mark.parametrize(
+        ("values", "message"),
+        [
+            pytest.param(
+                {"payload_limit": 1, "progress_interval": -1},
+                "Manager config['PAYLOAD_LIMIT'] must be a whole number of bytes, 64 or more, "
+                "got 1. Correct it, or leave it out for the default 16384.",
+                id="shape",
+            ),
+            pytest.param(
+                {"record_model": "project.LooseRecrd"},
+                "Manager config['RECORD_MODEL'] names 'project.LooseRecrd', which is no installed "
+                "model. Did you mean 'project.LooseRecord'?",
+                id="reference",
+            ),
+        ],
+    )
+    def test_it_refuses_at_the_first_problem(self, values, message):
+        with pytest.raises(ImproperlyConfigured, match=f"^{re.escape(message)}$"):
+            require_valid(values, base=DashboardConfig(), source=PYTHON)
+
+    def test_a_path_that_leads_somewhere_again_is_right_again(
+        self, settings, tmp_path, monkeypatch
+    ):
+        values = {"format_user": "later_module.label"}
+        with pytest.raises(ImproperlyConfigured, match="No module named 'later_module'"):
+            require_valid(values, base=DashboardConfig(), source=PYTHON)
+
+        (tmp_path / "later_module.py").write_text("def label(user):\n    return 'later'\n")
+        monkeypatch.syspath_prepend(tmp_path)
+
+        config = require_valid(values, base=DashboardConfig(), source=PYTHON)
+
+        assert config.format_user == "later_module.label"
+
+
+class TestRequireValidSetting:
+    def test_a_setting_is_judged_again_when_it_changes(self, settings):
+        require_valid_setting()
+
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"PAYLOAD_LIMIT": 1}
+
+        with pytest.raises(ImproperlyConfigured, match=re.escape("['PAYLOAD_LIMIT'] must be")):
+            require_valid_setting()
+
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"PAYLOAD_LIMIT": 1024}
+
+        require_valid_setting()
+        assert list(find_setting_problems()) == []
+
+
+class TestProblems:
+    def test_a_problem_reads_as_one_text(self):
+        problem = Problem(id="shop.E001", message="It is red.", hint="Paint it.")
+
+        assert str(problem) == "It is red. Paint it."
+
+    def test_nothing_wrong_is_not_refused(self):
+        assert refuse([]) is None
+
+    @pytest.mark.parametrize(
+        ("word", "hint"),
+        [
+            pytest.param("stauts", "Did you mean 'status'?", id="near"),
+            pytest.param("colour", "Look it up.", id="far"),
+            pytest.param("", "Look it up.", id="empty"),
+        ],
+    )
+    def test_a_guess_is_made_only_where_one_is_near(self, word, hint):
+        assert get_guess(word, {"status", "message"}, "Look it up.") == hint

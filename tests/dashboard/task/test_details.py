@@ -1,0 +1,162 @@
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+from django.utils import timezone
+
+from powercrud_tracking.dashboard.task import highlighting
+from powercrud_tracking.dashboard.task.details import MOST_OBJECTS, get_failures, get_payloads
+from powercrud_tracking.lifecycle import Status
+from powercrud_tracking.models import AsyncTaskAttempt
+
+NOW = timezone.now()
+OWN = '  File "/srv/shop/imports.py", line {}, in load\n    load()\n'
+FOREIGN = '  File "/usr/lib/python3.12/json/decoder.py", line 9, in decode\n    fail()\n'
+
+
+def make_trace(frames, message="ValueError: bad"):
+    return f"Traceback (most recent call last):\n{frames}{message}\n"
+
+
+def make_record(status, *, result=None, attempts=1, **values):
+    given = {
+        "args": None,
+        "kwargs": None,
+        "extra": None,
+        "objects": None,
+        "started_at": NOW,
+        "ended_at": NOW,
+    }
+    return SimpleNamespace(
+        status=Status(status), result=result, attempts=attempts, worker="", **{**given, **values}
+    )
+
+
+def make_attempt(number=1, traceback="", message="ValueError: bad"):
+    return AsyncTaskAttempt(
+        task_name="a",
+        number=number,
+        started_at=NOW - timedelta(seconds=3),
+        ended_at=NOW,
+        outcome="failed",
+        message=message,
+        traceback=traceback,
+    )
+
+
+def get_shown(traceback):
+    failure, _ = get_failures(make_record("failed"), [make_attempt(traceback=traceback)])
+    return failure.exceptions
+
+
+class TestFailures:
+    def test_the_last_attempt_of_a_failed_task_is_its_failure(self):
+        attempts = [make_attempt(2), make_attempt(1)]
+
+        failure, earlier = get_failures(make_record("failed", attempts=2), attempts)
+
+        assert failure.number == 2
+        assert [each.number for each in earlier] == [1]
+        assert failure.ran == timedelta(seconds=3)
+
+    @pytest.mark.parametrize("status", ["success", "in_progress"])
+    def test_a_task_that_has_not_failed_has_only_earlier_ones(self, status):
+        failure, earlier = get_failures(make_record(status, attempts=2), [make_attempt(1)])
+
+        assert failure is None
+        assert [each.number for each in earlier] == [1]
+
+    def test_without_a_kept_attempt_the_result_tells_it(self):
+        trace = make_trace(OWN.format(3))
+        record = make_record("failed", result=f"bad : {trace}", attempts=0)
+
+        failure, earlier = get_failures(record, [])
+
+        assert (failure.number, failure.message, earlier) == (None, "ValueError: bad", [])
+        assert failure.exceptions[0].frames[0].frame.line == 3
+
+    @pytest.mark.parametrize("result", [None, False, "no stock", ["a"]], ids=repr)
+    def test_a_result_that_is_no_traceback_is_none(self, result):
+        record = make_record("failed", result=result, attempts=0)
+
+        assert get_failures(record, []) == (None, [])
+
+    def test_colours_go_to_the_newest_as_far_as_they_last(self):
+        trace = make_trace(OWN.format(3) * 700)
+        attempts = [make_attempt(number, traceback=trace) for number in (3, 2, 1)]
+        assert len(trace) < highlighting.MOST < 2 * len(trace)
+
+        failure, earlier = get_failures(make_record("failed", attempts=3), attempts)
+
+        assert "<span" in failure.traceback
+        assert ["<span" in each.traceback for each in earlier] == [False, False]
+
+
+class TestExceptions:
+    def test_own_frames_are_shown_and_others_are_not(self):
+        (exception,) = get_shown(make_trace(OWN.format(3) + FOREIGN))
+
+        assert [shown.frame.line for shown in exception.frames] == [3]
+
+    def test_without_own_frames_the_innermost_is_shown(self):
+        (exception,) = get_shown(make_trace(FOREIGN.replace("9", "8") + FOREIGN))
+
+        assert [(each.frame.line, each.frame.is_own) for each in exception.frames] == [(9, False)]
+
+    def test_a_function_that_calls_itself_is_shown_once(self):
+        (exception,) = get_shown(make_trace(OWN.format(3) * 50))
+
+        assert [(shown.frame.line, shown.times) for shown in exception.frames] == [(3, 50)]
+
+    def test_many_frames_are_counted(self):
+        (exception,) = get_shown(make_trace("".join(OWN.format(n) for n in range(20))))
+
+        assert (len(exception.frames), exception.hidden) == (8, 12)
+
+    def test_a_cause_is_told_with_its_link(self):
+        cause = make_trace(OWN.format(3), "KeyError: 'row'")
+        link = "\nThe above exception was the direct cause of the following exception:\n\n"
+
+        shown = get_shown(cause + link + make_trace(OWN.format(9)))
+
+        assert [(each.line, str(each.link)) for each in shown] == [
+            ("ValueError: bad", ""),
+            ("KeyError: 'row'", "caused by"),
+        ]
+
+    def test_what_cannot_be_read_is_shown_as_it_is(self):
+        failure, _ = get_failures(make_record("failed"), [make_attempt(traceback="<gone>")])
+
+        assert failure.exceptions == []
+        assert "&lt;gone&gt;" in failure.traceback
+
+
+class TestPayloads:
+    def test_what_is_empty_is_left_out(self):
+        record = make_record("success", args=[], kwargs={}, extra=None)
+
+        assert get_payloads(record, with_result=True) == []
+
+    @pytest.mark.parametrize("result", [0, False, [], {}], ids=repr)
+    def test_a_result_that_is_empty_is_a_result(self, result):
+        (payload,) = get_payloads(make_record("success", result=result), with_result=True)
+
+        assert (payload.id, payload.is_open) == ("tracking-result", True)
+
+    def test_each_has_its_place(self):
+        record = make_record("success", result=1, args=[2], kwargs={"a": 3}, extra={"b": 4})
+
+        ids = [payload.id for payload in get_payloads(record, with_result=True)]
+
+        assert ids == ["tracking-result", "tracking-args", "tracking-kwargs", "tracking-extra"]
+
+    def test_a_result_that_is_shown_as_the_traceback_is_left_out(self):
+        assert get_payloads(make_record("failed", result="text"), with_result=False) == []
+
+    def test_objects_that_fill_no_header_have_a_place_of_their_own(self):
+        short, long = (
+            get_payloads(make_record("success", objects="a" * number), with_result=True)
+            for number in (MOST_OBJECTS, MOST_OBJECTS + 1)
+        )
+
+        assert (len(short), [payload.content for payload in long]) == (0, ["a" * 501])

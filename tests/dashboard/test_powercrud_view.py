@@ -1,0 +1,115 @@
+"""The view that docs/powercrud-view.md tells people to write, as it stands there."""
+
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.urls import NoReverseMatch, reverse
+
+from powercrud_tracking.models import AsyncTaskRecord
+
+pytestmark = pytest.mark.django_db
+
+PAGE = Path(__file__).parents[2] / "docs" / "powercrud-view.md"
+SHORT, COMPLETE = re.findall(r"```python\n(.+?)```", PAGE.read_text(), flags=re.DOTALL)
+NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
+LIST = "/task-records/"
+
+
+@pytest.fixture(autouse=True)
+def documented(settings, monkeypatch):
+    """The page's code as the URLs of a project."""
+    module = ModuleType("documented_urls")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    code = COMPLETE.replace("shop/base.html", "project/base.html")
+    exec(compile(code, str(PAGE), "exec"), module.__dict__)
+    settings.ROOT_URLCONF = module.__name__
+    return module
+
+
+@pytest.fixture
+def auditor(django_user_model, client):
+    auditor = django_user_model.objects.create_user("auditor")
+    auditor.user_permissions.add(Permission.objects.get(codename="view_asynctaskrecord"))
+    client.force_login(auditor)
+    return auditor
+
+
+def make_record(**values):
+    return AsyncTaskRecord.objects.create(
+        **{"task_name": NAME, "func": "shop.tasks.pay", "status": "failed", **values}
+    )
+
+
+def nothing(request, rows):
+    return rows.none()
+
+
+class TestAccess:
+    def test_without_the_permission_it_is_forbidden(self, client, user):
+        client.force_login(user)
+
+        assert client.get(LIST).status_code == 403
+
+    @pytest.mark.usefixtures("auditor")
+    def test_visible_holds_in_it(self, client, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": f"{__name__}.nothing"}
+        record = make_record()
+
+        assert "shop.tasks.pay" not in client.get(LIST).content.decode()
+        assert client.get(f"{LIST}{record.pk}/").status_code == 404
+
+
+@pytest.mark.usefixtures("auditor")
+class TestReadOnly:
+    @pytest.mark.parametrize("role", ["create", "update", "delete", "bulk-edit"])
+    def test_there_is_no_address_to_change_anything(self, role):
+        for args in ([], [1]):
+            with pytest.raises(NoReverseMatch):
+                reverse(f"task-records-{role}", args=args)
+
+    def test_posting_changes_nothing(self, client):
+        record = make_record()
+
+        answers = [client.post(path).status_code for path in (LIST, f"{LIST}{record.pk}/")]
+
+        assert answers == [405, 405]
+
+    def test_no_button_leads_to_a_change(self, client):
+        make_record()
+
+        links = re.findall(r"""href=["'](.+?)["']""", client.get(LIST).content.decode())
+
+        assert f"{LIST}{AsyncTaskRecord.objects.get().pk}/" in links
+        assert not [link for link in links if re.search(r"/(new|edit|delete)/", link)]
+
+
+@pytest.mark.usefixtures("auditor")
+class TestList:
+    def test_it_shows_the_records_and_filters_them(self, client):
+        make_record()
+        make_record(task_name=f"{NAME}2", func="shop.tasks.ship", status="success")
+
+        every, failed = client.get(LIST), client.get(LIST, {"status": "failed"})
+
+        assert every.status_code == 200
+        assert "shop.tasks.pay" in every.content.decode()
+        assert "shop.tasks.ship" in every.content.decode()
+        assert "shop.tasks.pay" in failed.content.decode()
+        assert "shop.tasks.ship" not in failed.content.decode()
+
+    def test_it_shows_one_record(self, client):
+        record = make_record(message="no stock")
+
+        answer = client.get(f"{LIST}{record.pk}/")
+
+        assert answer.status_code == 200
+        assert NAME in answer.content.decode()
+        assert "no stock" in answer.content.decode()
+
+
+def test_the_three_lines_are_where_the_complete_view_begins():
+    assert COMPLETE.partition("class ")[2].startswith(SHORT.removeprefix("class ").rstrip())

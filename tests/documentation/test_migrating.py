@@ -1,0 +1,343 @@
+"""Both guides, followed to the letter on tables that have rows already, with real clusters."""
+
+import pytest
+from powercrud.async_dashboard import ModelTrackingAsyncManager as PowercrudsTracker
+
+from powercrud_tracking.managers import ModelTrackingAsyncManager
+from tests.support.migrating import Shop, read_guide
+
+pytestmark = pytest.mark.cluster
+
+OUT_OF_PRINT, BUSY = 5, 5
+HISTORY = [("book", [1, 2], "in_stock"), ("book", [3, OUT_OF_PRINT], "in_stock")]
+
+
+def make_shop(directory, *blocks):
+    """Return the shop as it is before, with its tables and what is in them."""
+    shop = Shop(directory)
+    shop.follow(*blocks)
+    shop.type("python manage.py migrate --run-syncdb --verbosity 0")
+    shop.ask("make_things")
+    return shop
+
+
+class Table:
+    """A table of the shop, as tests read it."""
+
+    def __init__(self, shop, label, name="task_name", status="status"):
+        self.shop, self.label, self.name, self.status = shop, label, name, status
+
+    def get_rows(self):
+        return self.shop.ask("get_rows", self.label, self.name)
+
+    def wait_for(self, *task_names):
+        return self.shop.ask("wait_for_ends", self.label, self.name, self.status, task_names)
+
+    def run(self, *tasks):
+        """Queue bulk edits and let a cluster end them; return their names."""
+        names = [self.shop.ask("bulk_edit", *task) for task in tasks]
+        with self.shop.running_cluster():
+            self.wait_for(*names)
+        return names
+
+
+def keeps_every_row(before, after):
+    return {name: after[name] for name in before} == before
+
+
+class TestFromASubclass:
+    GUIDE = read_guide("migrating-from-a-subclass.md")
+    BEFORE = GUIDE["What you have"]
+    BOTH = GUIDE["Both for a while"]
+    ALL = GUIDE["All of it"]
+    OTHER_TABLE = GUIDE["A table of ours instead"]
+
+    def open(self, tmp_path):
+        """Return the shop with the history that its own manager wrote."""
+        shop = make_shop(tmp_path, *self.BEFORE)
+        table = Table(shop, "shop.TaskLog", "name", "state")
+        table.run(*HISTORY)
+        return shop, table
+
+    def test_both_work_side_by_side_one_view_each_and_every_row_stays(self, tmp_path):
+        shop, table = self.open(tmp_path)
+        waiting = shop.ask("bulk_edit", "author", [1, 2], "retired")
+        before = table.get_rows()
+
+        said = shop.follow(*self.BOTH)
+        books = table.run(("book", [4, OUT_OF_PRINT], "in_stock"))
+        authors = table.run(("author", [3, BUSY], "retired"))
+        after = table.get_rows()
+
+        assert "System check identified no issues" in said
+        waited = before.pop(waiting)
+        assert keeps_every_row(before, after)
+        # What waited was launched by the manager by hand, and ended by it.
+        assert (waited["state"], after[waiting]["state"]) == ("pending", "success")
+        assert shop.get_events(waiting) == []
+        # Both failed. Ours knows, and theirs does not.
+        assert after[books[0]]["state"] == "failed"
+        assert "Book 5 is out of print." in after[books[0]]["note"]
+        assert after[authors[0]]["state"] == "success"
+        assert after[books[0]]["who"] == after[authors[0]]["who"] == "Ada King"
+        assert after[books[0]]["what"] == "2 books"
+        assert after[books[0]]["began"]
+        assert shop.get_events(books[0])[-2:] == ["fail", "cleanup"]
+        assert shop.get_events(authors[0]) == []
+
+    def test_all_of_it_moves_every_row_stays_and_no_event_in_flight_is_lost(self, tmp_path):
+        shop, table = self.open(tmp_path)
+        good = shop.ask("bulk_edit", "author", [1, 2], "retired")
+        bad = shop.ask("bulk_edit", "book", [4, OUT_OF_PRINT], "in_stock")
+        own = shop.ask("launch", "shop.jobs.add", 1, 2)
+        before = table.get_rows()
+        assert shop.ask("count_queued") == 3
+
+        *move, reconcile = self.ALL
+        shop.follow(*self.BOTH, *move)
+        with shop.running_cluster():
+            shop.ask("wait_for_result", own)
+            after = table.wait_for(good, bad)
+        in_flight = {name: before.pop(name) for name in (good, bad, own)}
+
+        assert keeps_every_row(before, after)
+        assert {row["state"] for row in in_flight.values()} == {"pending"}
+        assert after[good]["state"] == "success"
+        assert after[bad]["state"] == "failed"
+        assert after[bad]["note"] == "failed update: [('__all__', ['Book 5 is out of print.'])]"
+        for name in (good, bad):
+            for field in ("who", "what", "began"):
+                assert after[name][field] == in_flight[name][field]
+            assert after[name]["who"] == "Ada King"
+        assert after[good]["said"] == "completed update: 2 processed"
+        assert (after[good]["answer"], after[bad]["answer"]) == ("true", "false")
+        assert after[good]["finished"]
+        assert after[bad]["broken"]
+        assert after[good]["broken"] is after[bad]["finished"] is None
+        assert shop.get_events(good)[0] == shop.get_events(bad)[0] == "start"
+        assert "progress" in shop.get_events(good)
+        assert shop.get_events(good)[-2:] == ["complete", "cleanup"]
+        assert shop.get_events(bad)[-2:] == ["fail", "cleanup"]
+
+        # What named no manager is found afterwards.
+        assert after[own]["state"] == "pending"
+        said = shop.follow(reconcile)
+        assert "Recorded the end of 1, 0 lost, 0 left alone." in said
+        assert (table.get_rows()[own]["state"], table.get_rows()[own]["answer"]) == ("success", "3")
+
+        status, page = shop.ask("read_page", "/tasks/")
+        assert status == 200
+        assert "Book 5 is out of print." in page
+
+        # When the queue has emptied once, the rest of the old manager can go.
+        (shop.directory / "shop" / "tracking.py").unlink()
+        authors = table.run(("author", [3, BUSY], "retired"))
+        assert table.get_rows()[authors[0]]["state"] == "failed"
+        assert shop.get_events(authors[0])[0] == "create"
+
+    def test_the_rows_move_into_a_table_of_ours_and_tasks_in_flight_find_theirs(self, tmp_path):
+        shop, table = self.open(tmp_path)
+        waiting = shop.ask("bulk_edit", "book", [4, OUT_OF_PRINT], "in_stock")
+        before = table.get_rows()
+
+        *move, _ = self.ALL
+        shop.follow(*self.BOTH, *move)
+        settings, rehearse, carry_out = self.OTHER_TABLE
+        rehearsed = shop.follow(settings, rehearse)
+        ours = Table(shop, "powercrud_tracking.AsyncTaskRecord")
+        nothing = ours.get_rows()
+        done = shop.follow(carry_out)
+        brought = ours.get_rows()
+        again = shop.follow(carry_out)
+        with shop.running_cluster():
+            after = ours.wait_for(waiting)
+
+        assert nothing == {}
+        assert "Would add 3 tasks (3 from shop.TaskLog)" in rehearsed
+        assert "Added 3 tasks (3 from shop.TaskLog), found 2 in the table already." in done
+        assert "Added 0 tasks, found 5 in the table already." in again
+        assert brought.keys() == before.keys()
+        for name, row in brought.items():
+            old = before[name]
+            assert (row["user_label"], row["affected_objects"]) == (old["who"], old["what"])
+            assert row["created_at"] == old["began"]
+        ended = [name for name in before if name != waiting]
+        # The second was never the success that its manager took it for.
+        assert [before[name]["state"] for name in ended] == ["success", "success"]
+        assert [brought[name]["status"] for name in ended] == ["success", "failed"]
+        assert "Book 5 is out of print." in brought[ended[1]]["message"]
+        assert brought[waiting]["status"] == "pending"
+        assert (after[waiting]["status"], after[waiting]["user_label"]) == ("failed", "Ada King")
+        assert keeps_every_row({name: brought[name] for name in ended}, after)
+        assert table.get_rows() == before
+
+    def test_every_block_of_the_guide_has_been_followed(self):
+        followed = [*self.BEFORE, *self.BOTH, *self.ALL, *self.OTHER_TABLE]
+
+        assert followed == [block for blocks in self.GUIDE.values() for block in blocks]
+        assert len(followed) == 14
+
+
+class TestFromPowercrud:
+    GUIDE = read_guide("migrating-from-powercrud.md")
+    MODEL, SUBCLASS, DEFAULT = GUIDE["What you have"]
+    BOTH = GUIDE["Both for a while"]
+    IMPORT = GUIDE["By an import"]
+    OLD_SETTINGS, NEW_SETTINGS = GUIDE["By settings"]
+    RECEIVER = GUIDE["What does not carry over"]
+    OTHER_TABLE = GUIDE["What becomes better"]
+
+    def open(self, tmp_path, *blocks):
+        """Return the shop with the history that PowerCRUD's tracker wrote."""
+        shop = make_shop(tmp_path, self.MODEL, *blocks)
+        table = Table(shop, "shop.AsyncTaskRecord")
+        table.run(*HISTORY)
+        return shop, table
+
+    def check_in_flight(self, shop, table, before, good, bad):
+        """Let a cluster run what was queued before, and look at every event of it."""
+        with shop.running_cluster():
+            after = table.wait_for(good, bad)
+        in_flight = {name: before.pop(name) for name in (good, bad)}
+        assert keeps_every_row(before, after)
+        assert {row["status"] for row in in_flight.values()} == {"pending"}
+        assert after[good]["status"] == "success"
+        assert (after[bad]["status"], after[bad]["completed_at"]) == ("failed", None)
+        assert "Book 5 is out of print." in after[bad]["message"]
+        for name in (good, bad):
+            kept = ("user_label", "affected_objects", "task_args", "created_at")
+            assert [after[name][field] for field in kept] == [
+                in_flight[name][field] for field in kept
+            ]
+            assert after[name]["cleaned_up"] is True
+            assert after[name]["progress_payload"]
+        assert shop.get_events(good)[0] == shop.get_events(bad)[0] == "start"
+        assert "progress" in shop.get_events(good)
+        assert shop.get_events(good)[-2:] == ["complete", "cleanup"]
+        assert shop.get_events(bad)[-2:] == ["fail", "cleanup"]
+        return after
+
+    def queue_two(self, shop):
+        return (
+            shop.ask("bulk_edit", "author", [1, 2], "retired"),
+            shop.ask("bulk_edit", "book", [4, OUT_OF_PRINT], "in_stock"),
+        )
+
+    def test_both_work_side_by_side_one_view_each_and_every_row_stays(self, tmp_path):
+        shop, table = self.open(tmp_path, self.SUBCLASS, self.DEFAULT)
+        before = table.get_rows()
+
+        shop.follow(*self.BOTH)
+        said = shop.type("python manage.py migrate --verbosity 0; python manage.py check")
+        books = table.run(("book", [4, OUT_OF_PRINT], "in_stock"))
+        authors = table.run(("author", [3, BUSY], "retired"))
+        after = table.get_rows()
+
+        assert "AuthorView still records with PowerCRUD's own tracker, shop.tracking" in said
+        assert "docs/migrating-from-powercrud.md" in said
+        assert keeps_every_row(before, after)
+        # Both failed. Ours knows, and PowerCRUD's does not.
+        assert after[books[0]]["status"] == "failed"
+        assert "Book 5 is out of print." in after[books[0]]["message"]
+        assert after[authors[0]]["status"] == "success"
+        assert after[books[0]]["user_label"] == after[authors[0]]["user_label"] == "Ada King"
+        assert shop.get_events(books[0])[-2:] == ["fail", "cleanup"]
+        assert shop.get_events(authors[0]) == []
+
+    def test_by_an_import_every_row_stays_and_no_event_in_flight_is_lost(self, tmp_path):
+        shop, table = self.open(tmp_path, self.SUBCLASS, self.DEFAULT)
+        good, bad = self.queue_two(shop)
+        before = table.get_rows()
+        failing = shop.ask("launch_naming_the_manager", "shop.jobs.fail")
+
+        said = shop.follow(*self.IMPORT)
+        after = self.check_in_flight(shop, table, before, good, bad)
+        again = table.run(("book", [1, OUT_OF_PRINT], "in_stock"))[0]
+
+        assert "System check identified no issues" in said
+        assert after[bad]["user_label"] == "Ada King"
+        assert after[failing]["status"] == "failed"
+        # Its own lifecycle sees the events as PowerCRUD sends them: a bulk update that was
+        # rolled back is complete.
+        assert f"Somebody should look at {failing}" in shop.logs
+        assert f"Somebody should look at {bad}" not in shop.logs
+        assert shop.get_events(again)[:3] == ["create", "create", "start"]
+        assert "shop.tracking.ShopManager" in shop.ask("get_manager_classes")
+        status, page = shop.ask("read_page", "/tasks/")
+        assert status == 200
+        assert again in page
+
+    def test_by_settings_every_row_stays_and_no_event_in_flight_is_lost(self, tmp_path):
+        shop, table = self.open(tmp_path, self.OLD_SETTINGS)
+        good, bad = self.queue_two(shop)
+        before = table.get_rows()
+
+        urls, commands = self.IMPORT[-2:]
+        said = shop.follow(self.NEW_SETTINGS, urls, *self.RECEIVER, commands)
+        self.check_in_flight(shop, table, before, good, bad)
+        again = table.run(("book", [1, OUT_OF_PRINT], "in_stock"))[0]
+
+        assert "System check identified no issues" in said
+        row = table.get_rows()[again]
+        assert (row["status"], row["user_label"], row["affected_objects"]) == (
+            "failed",
+            "ada",
+            "2 books",
+        )
+        # The receiver of the page.
+        assert f"Somebody should look at {bad} failed update: " in shop.logs
+
+    def test_the_rows_move_into_a_table_of_ours_mended(self, tmp_path):
+        shop, table = self.open(tmp_path, self.OLD_SETTINGS)
+        good, bad = self.queue_two(shop)
+        before = table.get_rows()
+
+        settings, commands, reconcile = self.OTHER_TABLE
+        said = shop.follow(self.NEW_SETTINGS, self.IMPORT[-2], settings, commands)
+        ours = Table(shop, "powercrud_tracking.AsyncTaskRecord")
+        brought = ours.get_rows()
+
+        assert "Would add 4 tasks (4 from shop.AsyncTaskRecord)" in said
+        assert "Added 4 tasks (4 from shop.AsyncTaskRecord)" in said
+        assert brought.keys() == before.keys()
+        for name, row in brought.items():
+            kept = ("user_label", "affected_objects", "created_at", "cleaned_up")
+            assert [row[field] for field in kept] == [before[name][field] for field in kept]
+        ended = [name for name in before if name not in {good, bad}]
+        assert [before[name]["status"] for name in ended] == ["success", "success"]
+        assert [brought[name]["status"] for name in ended] == ["success", "failed"]
+        assert "Book 5 is out of print." in brought[ended[1]]["message"]
+        assert {brought[name]["status"] for name in (good, bad)} == {"pending"}
+        assert table.get_rows() == before
+
+        # They name PowerCRUD's tracker and its table, which is ours no more.
+        with shop.running_cluster():
+            after = table.wait_for(good, bad)
+        said = shop.follow(reconcile)
+        assert {after[name]["status"] for name in (good, bad)} == {"success"}
+        assert "Recorded the end of 2, 0 lost, 0 left alone." in said
+        assert ours.get_rows()[good]["status"] == "success"
+        assert ours.get_rows()[bad]["status"] == "failed"
+
+    def test_private_methods_that_the_guide_names_are_powercruds_and_not_ours(self):
+        names = ("_field", "_get_or_create_record", "_maybe_set", "_prepare_field_value")
+
+        for name in (*names, "_resolve_model"):
+            assert hasattr(PowercrudsTracker, name)
+            assert not hasattr(ModelTrackingAsyncManager, name)
+
+    def test_every_block_of_the_guide_has_been_followed(self):
+        followed = [
+            self.MODEL,
+            self.SUBCLASS,
+            self.DEFAULT,
+            *self.BOTH,
+            *self.IMPORT,
+            self.OLD_SETTINGS,
+            self.NEW_SETTINGS,
+            *self.RECEIVER,
+            *self.OTHER_TABLE,
+        ]
+
+        assert followed == [block for blocks in self.GUIDE.values() for block in blocks]
+        assert len(followed) == 16

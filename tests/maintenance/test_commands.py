@@ -1,0 +1,193 @@
+import re
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import BaseCommand, CommandError, call_command
+from django.utils import timezone
+
+from powercrud_tracking.lifecycle import Status
+from powercrud_tracking.maintenance import backfill, evidence
+from powercrud_tracking.management.commands.backfill_async_dashboard import Command
+from powercrud_tracking.models import AsyncTaskRecord
+from tests.maintenance.test_upkeep import GONE, HERE, get_status, make_result, make_row
+from tests.project.models import BespokeRecord, InheritedRecord
+
+pytestmark = pytest.mark.django_db
+
+
+def call(*args, **options):
+    out = StringIO()
+    call_command(*args, stdout=out, **options)
+    return out.getvalue().splitlines()
+
+
+class TestReconcile:
+    @pytest.fixture(autouse=True)
+    def three_silent_tasks(self, monkeypatch):
+        monkeypatch.setattr(evidence, "PAUSE", 0)
+        make_row("ended", worker=GONE)
+        make_result("ended")
+        make_row("dead", worker=GONE)
+        make_row("alive", worker=HERE)
+
+    @pytest.mark.parametrize("value", ["-1", "soon"])
+    def test_a_bad_number_of_seconds_is_refused(self, value):
+        with pytest.raises(CommandError, match="older-than"):
+            call("reconcile_async_dashboard", "--older-than", value)
+
+    def test_it_says_in_one_sentence_what_it_did(self):
+        lines = call("reconcile_async_dashboard")
+
+        assert lines == ["Recorded the end of 1, 1 lost, 1 left alone."]
+        assert get_status("dead") == Status.LOST
+
+    def test_a_rehearsal_names_each_task_and_changes_nothing(self):
+        lines = call("reconcile_async_dashboard", "--dry-run")
+
+        assert lines == [
+            "ended: ended, django-q2 knows how",
+            "dead: lost",
+            "alive: left alone, its worker is alive",
+            "Would record the end of 1, 1 lost, 1 left alone.",
+        ]
+        assert get_status("dead") == Status.IN_PROGRESS
+
+    def test_younger_silence_is_judged_if_asked(self):
+        AsyncTaskRecord.objects.update(updated_at=timezone.now() - timedelta(seconds=20))
+
+        assert call("reconcile_async_dashboard") == ["Recorded the end of 0, 0 lost, 0 left alone."]
+        assert call("reconcile_async_dashboard", "--older-than", "10") == [
+            "Recorded the end of 1, 1 lost, 1 left alone."
+        ]
+
+
+class TestPrune:
+    @pytest.fixture(autouse=True)
+    def an_old_success(self):
+        at = timezone.now() - timedelta(days=40)
+        make_row("old", Status.SUCCESS, completed_at=at)
+
+    @pytest.mark.parametrize("value", ["-1", "some"])
+    def test_a_bad_number_of_days_is_refused(self, value):
+        with pytest.raises(CommandError, match="days"):
+            call("prune_async_dashboard", "--days", value)
+
+    def test_it_says_in_one_sentence_what_it_did(self):
+        assert call("prune_async_dashboard") == ["Removed 1 task."]
+        assert call("prune_async_dashboard") == ["Removed 0 tasks."]
+
+    def test_a_rehearsal_removes_nothing(self):
+        lines = call("prune_async_dashboard", "--dry-run")
+
+        assert lines == ["Would remove 1 task."]
+        assert AsyncTaskRecord.objects.exists()
+
+    def test_days_replace_what_the_setting_keeps(self):
+        assert call("prune_async_dashboard", "--days", "50") == ["Removed 0 tasks."]
+        assert call("prune_async_dashboard", "--days", "39") == ["Removed 1 task."]
+
+
+class TestBackfill:
+    MAP = ("--from", "project.BespokeRecord", "--field-map", "task_name=key", "status=state")
+
+    @pytest.fixture(autouse=True)
+    def tasks_of_the_past(self):
+        make_result("known")
+        make_row("there", Status.SUCCESS)
+        make_result("there")
+        for key, state in {"old": "success", "new": "SUCCESS", "odd": "weird"}.items():
+            BespokeRecord.objects.create(key=key, state=state, note="from the old table")
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--from", "nowhere"], "--from names 'nowhere', which is no installed model. Write"),
+            (["--from", "project.Bespoke"], "Did you mean 'project.BespokeRecord'?"),
+            (["--field-map", "status=state"], "speak of a table: name it with --from."),
+            (["--statuses", "done=success"], "speak of a table: name it with --from."),
+            ([*MAP, "message"], "--field-map takes NAME=VALUE pairs or one JSON object"),
+            ([*MAP[:3], "=state"], "pairs or one JSON object, got '=state'."),
+            ([*MAP[:3], "{task_name: key}"], "--field-map is no JSON: Expecting property name"),
+            ([*MAP[:3], '{"task_name": 3}'], '--field-map must map text to text, got {"task_name"'),
+            ([*MAP[:3], "task_name=ky"], "has no field 'ky' for 'task_name'. Did you mean 'key'?"),
+            ([*MAP, "--statuses", "weird=sucess"], "which is no status. Did you mean 'success'?"),
+        ],
+        ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    )
+    def test_bad_input_is_refused_in_words(self, arguments, message):
+        with pytest.raises(CommandError) as raised:
+            call("backfill_async_dashboard", *arguments)
+
+        assert message in str(raised.value)
+        assert AsyncTaskRecord.objects.count() == 1
+
+    def test_without_a_table_it_brings_in_what_django_q2_remembers(self):
+        lines = call("backfill_async_dashboard")
+
+        assert lines == ["Added 1 task (1 from django-q2's results), found 1 in the table already."]
+        assert get_status("known") == Status.SUCCESS
+
+    def test_it_says_in_one_sentence_what_it_did(self):
+        lines = call("backfill_async_dashboard", *self.MAP, "message=note")
+
+        assert lines == [
+            "Added 3 tasks (2 from project.BespokeRecord and 1 from django-q2's results), found 1 "
+            "in the table already, left out 1 because the status 'weird' is unknown."
+        ]
+        assert AsyncTaskRecord.objects.get(task_name="old").message == "from the old table"
+
+    def test_the_map_may_be_json_and_none_is_not_read(self):
+        field_map = '{"task_name": "key", "status": "state", "updated_at": null}'
+
+        call(
+            "backfill_async_dashboard", *self.MAP[:3], field_map, "--statuses", '{"weird": "lost"}'
+        )
+
+        assert get_status("odd") == Status.LOST
+
+    def test_repeated_it_doubles_nothing(self):
+        call("backfill_async_dashboard", *self.MAP)
+
+        lines = call("backfill_async_dashboard", *self.MAP, "--statuses", "weird=failed")
+
+        assert lines == [
+            "Added 1 task (1 from project.BespokeRecord), found 4 in the table already."
+        ]
+
+    def test_a_rehearsal_says_what_it_would_do_and_writes_nothing(self):
+        lines = call("backfill_async_dashboard", *self.MAP, "--dry-run")
+
+        assert lines == [
+            "Would add 3 tasks (2 from project.BespokeRecord and 1 from django-q2's results), "
+            "found 1 in the table already, left out 1 because the status 'weird' is unknown."
+        ]
+        assert AsyncTaskRecord.objects.count() == 1
+
+    def test_what_the_database_refuses_is_said_in_words(self, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {
+            "RECORD_MODEL": "project.InheritedRecord",
+            "CREATE_DEFAULTS": {"tenant": None},
+        }
+
+        with pytest.raises(CommandError, match=r"^The database refused: .*tenant"):
+            call("backfill_async_dashboard")
+
+        assert not InheritedRecord.objects.exists()
+
+    def test_bad_settings_are_said_in_words(self, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"PAYLOAD_LIMIT": 1}
+
+        with pytest.raises(CommandError, match="PAYLOAD_LIMIT"):
+            call("backfill_async_dashboard")
+
+    def test_its_page_names_its_options(self):
+        page = (Path(__file__).parents[2] / "docs" / "backfill.md").read_text(encoding="utf-8")
+        parser = Command().create_parser("manage.py", "backfill_async_dashboard")
+        general = {*BaseCommand().create_parser("manage.py", "x")._option_string_actions}
+
+        options = set(parser._option_string_actions) - general
+
+        assert set(re.findall(r"^\| `(--[a-z-]+)", page, flags=re.M)) == options
+        assert f"Each batch of {backfill.BATCH} rows" in page

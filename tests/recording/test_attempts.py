@@ -1,0 +1,127 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from powercrud_tracking.lifecycle import Status
+from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
+from powercrud_tracking.recording.attempts import Ended, get_attempts, record_attempts
+from powercrud_tracking.records import reading
+from powercrud_tracking.serialization.failures import Failure
+
+pytestmark = pytest.mark.django_db
+
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+FAILURE = Failure(
+    reason="ValueError: bad", exception_class="ValueError", traceback="Traceback: ValueError: bad"
+)
+
+
+@pytest.fixture
+def at(settings):
+    """Stored times are naive where the project has it so."""
+    return AT if settings.USE_TZ else AT.replace(tzinfo=None)
+
+
+def make_rows(*task_names, attempts=1, status=Status.FAILED, **values):
+    AsyncTaskRecord.objects.bulk_create(
+        AsyncTaskRecord(task_name=name, status=status, attempts=attempts, **values)
+        for name in task_names
+    )
+
+
+def keep(at, *, failure=FAILURE, outcome=Status.FAILED, limit=1000):
+    found = reading.read(reading.get_rows())
+    ended = {record.task_name: Ended(record.task_name, failure, at) for record in found}
+    record_attempts(found, ended, outcome=outcome, limit=limit)
+
+
+class TestRecordAttempts:
+    def test_it_keeps_who_tried_when_and_why_it_failed(self, at):
+        make_rows("task", attempts=2, worker="host:1", started_at=at - timedelta(seconds=5))
+
+        keep(at)
+
+        attempt = AsyncTaskAttempt.objects.get()
+        assert (attempt.task_name, attempt.number, attempt.worker) == ("task", 2, "host:1")
+        assert (attempt.started_at, attempt.ended_at) == (at - timedelta(seconds=5), at)
+        assert (attempt.outcome, attempt.exception_class) == (Status.FAILED, "ValueError")
+        assert (attempt.message, attempt.traceback) == (FAILURE.reason, FAILURE.traceback)
+
+    def test_a_task_that_never_started_has_none(self, at):
+        make_rows("task", attempts=0)
+
+        keep(at)
+
+        assert not AsyncTaskAttempt.objects.exists()
+
+    @pytest.mark.parametrize("status", [Status.SUCCESS, Status.IN_PROGRESS, Status.LOST])
+    def test_a_record_that_has_another_status_by_now_is_left_out(self, at, status):
+        make_rows("task", status=status)
+
+        keep(at)
+
+        assert not AsyncTaskAttempt.objects.exists()
+
+    def test_what_is_kept_already_stays(self, at):
+        make_rows("task")
+        keep(at)
+
+        keep(at, failure=Failure(reason="KeyError: later"))
+
+        assert [attempt.message for attempt in get_attempts(["task"])] == [FAILURE.reason]
+
+    def test_each_attempt_has_its_own(self, at):
+        make_rows("task", attempts=1)
+        keep(at)
+        AsyncTaskRecord.objects.update(attempts=2)
+
+        keep(at, failure=Failure(reason="KeyError: later"))
+
+        found = [(attempt.number, attempt.message) for attempt in get_attempts(["task"])]
+        assert found == [(2, "KeyError: later"), (1, FAILURE.reason)]
+
+    def test_a_long_traceback_keeps_its_end(self, at):
+        make_rows("task")
+
+        keep(at, failure=Failure(reason="reason", traceback="a" * 100 + "the end"), limit=10)
+
+        assert AsyncTaskAttempt.objects.get().traceback == "…aathe end"
+
+    def test_a_thousand_cost_as_many_statements_as_three(self, at, django_assert_max_num_queries):
+        make_rows(*(f"task-{n}" for n in range(1000)))
+
+        # The rows, a savepoint and its end, and an INSERT that SQLite may want in parts.
+        with django_assert_max_num_queries(3 + 12):
+            keep(at)
+
+        assert AsyncTaskAttempt.objects.count() == 1000
+
+    def test_without_any_there_is_no_statement(self, at, django_assert_num_queries):
+        with django_assert_num_queries(0):
+            record_attempts([], {}, outcome=Status.FAILED, limit=10)
+
+
+class TestUncountedAttempts:
+    """A project's table need not count them."""
+
+    @pytest.fixture(autouse=True)
+    def no_count(self, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"FIELD_MAP": {"attempts": None}}
+
+    def test_they_are_numbered_as_they_come(self, at):
+        make_rows("task", "other")
+        keep(at)
+
+        keep(at)
+
+        assert [attempt.number for attempt in get_attempts(["task"])] == [2, 1]
+        assert [attempt.number for attempt in get_attempts(["other"])] == [2, 1]
+
+
+def test_what_a_database_refuses_in_a_traceback_is_replaced(manager):
+    manager.async_task_lifecycle("start", "task")
+
+    manager.async_task_lifecycle("fail", "task", result="bad\0\udc80 : Traceback of nothing")
+
+    attempt = AsyncTaskAttempt.objects.get(task_name="task")
+    assert "\0" not in attempt.message + attempt.traceback

@@ -1,0 +1,112 @@
+import inspect
+
+import pytest
+from django_q import tasks
+from django_q.exceptions import TimeoutException
+
+from powercrud_tracking.recording import launches
+from powercrud_tracking.recording.launches import (
+    Launch,
+    find_launch,
+    find_launching_manager,
+    take_task_name,
+)
+
+NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
+
+
+def make_wrapped(cause):
+    """Return what PowerCRUD raises where a task raised ``cause``."""
+    try:
+        try:
+            raise cause
+        except type(cause) as exc:
+            raise Exception(f"Failed to enqueue async task: {exc}")  # noqa: B904
+    except Exception as wrapped:  # noqa: BLE001
+        return wrapped
+
+
+def make_timeout():
+    """Return a timeout that struck while another error was being handled."""
+    try:
+        try:
+            raise KeyError("price")
+        except KeyError:
+            raise TimeoutException("Task exceeded maximum timeout value (1 seconds)")  # noqa: B904
+    except TimeoutException as exc:
+        return exc
+
+
+class TestQueueOptions:
+    def test_they_are_what_django_q2_and_powercrud_keep_to_themselves(self):
+        source = inspect.getsource(tasks.async_task)
+        kept = {name for name in launches.QUEUE_OPTIONS if f'"{name}"' in source}
+
+        assert kept == launches.QUEUE_OPTIONS
+
+
+class TestTakeTaskName:
+    @pytest.mark.parametrize(
+        ("task_key", "args", "taken"),
+        [
+            (None, (), (None, ())),
+            (None, (1, "two"), (None, (1, "two"))),
+            (None, (1, NAME), (NAME, (1,))),
+            (None, (NAME, 1), (None, (NAME, 1))),
+            ("mine", (1, NAME), ("mine", (1, NAME))),
+        ],
+        ids=["nothing", "another string", "a UUID last", "a UUID first", "a name of its own"],
+    )
+    def test_a_uuid_in_the_last_place_is_the_name(self, task_key, args, taken):
+        assert take_task_name(task_key, args) == taken
+
+
+class TestUnderWay:
+    def test_outside_a_launch_there_is_none(self):
+        assert find_launch(NAME) is None
+        assert find_launching_manager(NAME) is None
+
+    def test_inside_it_is_found_by_its_name_only(self):
+        with launches.begin("manager", NAME) as launch:
+            found = [find_launch(NAME), find_launch("another"), find_launching_manager(NAME)]
+
+        assert found == [launch, None, "manager"]
+        assert find_launch(NAME) is None
+
+    def test_a_launch_inside_another_hides_it_until_it_is_over(self):
+        with launches.begin("outer", NAME):
+            with launches.begin("inner", "another"):
+                inside = find_launching_manager(NAME)
+            after = find_launching_manager(NAME)
+
+        assert (inside, after) == (None, "outer")
+
+    def test_one_that_raises_is_over(self):
+        with pytest.raises(ValueError, match="bad"), launches.begin("manager", NAME):
+            raise ValueError("bad")
+
+        assert find_launch(NAME) is None
+
+
+class TestDescribeFailure:
+    def test_one_that_never_started_says_what_powercrud_said(self):
+        message, result = Launch(None, NAME).describe_failure(make_wrapped(ValueError("bad")))
+
+        assert message == "Failed to enqueue async task: bad"
+        assert result.startswith("Traceback (most recent call last):\n")
+
+    def test_one_that_started_says_what_the_task_raised(self):
+        launch = Launch(None, NAME, started=True)
+
+        message, result = launch.describe_failure(make_wrapped(ValueError("bad")))
+
+        assert message == result
+        assert result.startswith("bad : Traceback (most recent call last):\n")
+        assert result.endswith("ValueError: bad\n")
+
+    def test_a_timeout_speaks_for_itself(self):
+        launch = Launch(None, NAME, started=True)
+
+        message, _ = launch.describe_failure(make_timeout())
+
+        assert message.startswith("Task exceeded maximum timeout value (1 seconds) : Traceback")

@@ -1,0 +1,485 @@
+from contextlib import nullcontext
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from django.conf import settings
+from django.db import IntegrityError, connections, router, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from powercrud_tracking.config.dashboard_config import DashboardConfig
+from powercrud_tracking.factory import get_manager
+from powercrud_tracking.lifecycle import Event, Status
+from powercrud_tracking.models import AsyncTaskRecord
+from powercrud_tracking.recording.recorder import TaskStillOpenError, get_recorder
+from tests.project.models import (
+    BespokeRecord,
+    DefaultedRecord,
+    InheritedRecord,
+    NameOnlyRecord,
+    Widget,
+)
+
+pytestmark = pytest.mark.django_db
+
+NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
+OTHER = "5b0f9d1e-7d3e-4e57-8a53-6f0b64c5b7de"
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC if settings.USE_TZ else None)
+BESPOKE = {
+    "record_model": "project.BespokeRecord",
+    "field_map": {"task_name": "key", "status": "state", "message": "note", "result": "payload"},
+}
+EVENTS = ("start", "progress", "complete", "fail", "cleanup")
+
+
+def get_connection(model=AsyncTaskRecord):
+    return connections[router.db_for_write(model)]
+
+
+def get_row(task_name=NAME):
+    return AsyncTaskRecord.objects.get(task_name=task_name)
+
+
+@pytest.fixture
+def recorder():
+    return get_recorder(DashboardConfig())
+
+
+def capture(model=AsyncTaskRecord):
+    return CaptureQueriesContext(get_connection(model))
+
+
+def get_verbs(captured):
+    """Return the first word of each statement that was no savepoint."""
+    words = [query["sql"].split()[0] for query in captured]
+    return [word for word in words if word not in {"SAVEPOINT", "RELEASE"}]
+
+
+class TestOneStatement:
+    def test_a_launch_is_one_insert(self, recorder):
+        with capture() as captured:
+            recorder.record(Event.CREATE, NAME, {"created_at": AT, "user": "ada"})
+
+        assert get_verbs(captured) == ["INSERT"]
+
+    @pytest.mark.parametrize("event", [*EVENTS, "create"])
+    def test_every_other_event_is_one_update(self, recorder, event):
+        recorder.record(Event.CREATE, NAME, {"created_at": AT})
+
+        with capture() as captured:
+            recorder.record(Event(event), NAME, {"message": "text", "queue_id": "4c1b"})
+
+        assert get_verbs(captured) == ["UPDATE"]
+
+    @pytest.mark.parametrize("event", ["start", "progress", "complete", "cleanup"])
+    def test_through_the_manager_it_is_the_same(self, manager, event):
+        manager.async_task_lifecycle("create", NAME)
+
+        with capture() as captured:
+            manager.async_task_lifecycle(event, NAME, message="text")
+
+        assert get_verbs(captured) == ["UPDATE"]
+
+    def test_an_event_on_an_unknown_row_is_an_update_and_an_insert(self, recorder):
+        with capture() as captured:
+            recorder.record(Event.PROGRESS, NAME, {"progress": "1/2"})
+
+        assert get_verbs(captured) == ["UPDATE", "INSERT"]
+        assert (get_row().status, get_row().progress_payload) == ("in_progress", "1/2")
+
+    def test_a_second_launch_keeps_to_the_row_that_is_there(self, recorder):
+        recorder.record(Event.CREATE, NAME, {"created_at": AT, "user": "ada"})
+
+        written = recorder.record(
+            Event.CREATE, NAME, {"created_at": AT, "user": "eve", "func": "shop.tasks.sort"}
+        )
+
+        assert written is True
+        assert (get_row().user_label, get_row().func) == ("ada", "shop.tasks.sort")
+
+    @pytest.mark.django_db(transaction=True)
+    def test_outside_a_transaction_there_is_no_savepoint(self, recorder):
+        with capture() as captured:
+            recorder.record(Event.CREATE, NAME, {"created_at": AT})
+            recorder.record(Event.START, NAME, {"started_at": AT})
+
+        assert [query["sql"].split()[0] for query in captured] == ["INSERT", "UPDATE"]
+
+
+class TestRecord:
+    def test_losing_a_task_without_a_row_makes_none(self, recorder):
+        written = recorder.record(Event.LOST, NAME, {"message": "no sign of life"})
+
+        assert written is False
+        assert not AsyncTaskRecord.objects.exists()
+
+    def test_an_event_on_one_task_leaves_the_others_alone(self, recorder):
+        for name in (NAME, OTHER):
+            recorder.record(Event.CREATE, name, {"created_at": AT})
+
+        recorder.record(Event.COMPLETE, NAME, {"message": "done"})
+
+        assert (get_row(NAME).status, get_row(OTHER).status) == ("success", "pending")
+
+    def test_a_launch_of_an_open_name_is_refused_where_asked(self, recorder):
+        recorder.record(Event.CREATE, NAME, {"created_at": AT})
+
+        with pytest.raises(TaskStillOpenError, match=f"The task {NAME} has not ended yet."):
+            recorder.record(Event.CREATE, NAME, {"created_at": AT, "user": "eve"}, refuse_open=True)
+
+        assert get_row().user_label == ""
+
+    def test_each_start_counts(self, recorder):
+        for _ in range(3):
+            recorder.record(Event.START, NAME, {"started_at": AT})
+
+        assert get_row().attempts == 3
+
+    def test_updated_at_moves_each_time(self, recorder):
+        recorder.record(Event.CREATE, NAME, {"created_at": AT})
+
+        for event in EVENTS:
+            AsyncTaskRecord.objects.update(updated_at=AT)
+            recorder.record(Event(event), NAME, {"message": "text"})
+            assert timezone.now() - get_row().updated_at < timedelta(seconds=10), event
+
+    def test_a_name_as_long_as_its_field_is_kept_whole(self, recorder):
+        recorder.record(Event.CREATE, "n" * 255, {"created_at": AT})
+
+        assert get_row("n" * 255).task_name == "n" * 255
+
+    def test_a_name_that_is_too_long_is_refused(self, recorder):
+        with pytest.raises(ValueError, match=r"has 256 characters, its field 255\."):
+            recorder.record(Event.CREATE, "n" * 256, {"created_at": AT})
+
+        assert not AsyncTaskRecord.objects.exists()
+
+    def test_names_are_never_part_of_the_statement(self, recorder):
+        name = "'; DROP TABLE x; -- %s %(a)s \\"
+
+        recorder.record(Event.CREATE, name, {"created_at": AT, "message": "it's 100 %s"})
+        recorder.record(Event.FAIL, name, {"message": 'a "b" %s \\'})
+
+        assert (get_row(name).status, get_row(name).message) == ("failed", 'a "b" %s \\')
+
+    def test_what_the_database_refuses_is_raised_and_no_row_remains(self):
+        recorder = get_recorder(DashboardConfig(record_model="project.InheritedRecord"))
+
+        with pytest.raises(IntegrityError):
+            recorder.record(
+                Event.CREATE, NAME, {"created_at": AT}, defaults=lambda: {"tenant": None}
+            )
+
+        assert not InheritedRecord.objects.exists()
+
+    def test_json_comes_back_as_it_went(self, recorder):
+        value = {"a": [1, None, True, "ä", {"b": 1.5}]}
+
+        recorder.record(Event.CREATE, NAME, {"created_at": AT, "args": value})
+        recorder.record(Event.COMPLETE, NAME, {"result": value})
+
+        assert (get_row().task_args, get_row().result_payload) == (value, value)
+
+    def test_an_empty_json_value_is_null_in_the_database(self, recorder):
+        recorder.record(Event.CREATE, NAME, {"created_at": AT, "args": None})
+        recorder.record(Event.COMPLETE, NAME, {"result": None})
+
+        assert AsyncTaskRecord.objects.filter(
+            task_args__isnull=True, result_payload__isnull=True
+        ).exists()
+
+    def test_a_nul_in_any_text_is_harmless(self, manager):
+        text = "a\x00b"
+
+        manager.async_task_lifecycle(
+            "create",
+            NAME,
+            user=text,
+            affected_objects=text,
+            task_args=[text],
+            task_kwargs={text: text},
+            func=text,
+            group=text,
+            extra={"key": text},
+            message=text,
+        )
+        manager.async_task_lifecycle("start", NAME, worker=text)
+        manager.async_task_lifecycle("progress", NAME, progress_payload=text)
+        manager.async_task_lifecycle("fail", NAME, message=text, result=text)
+
+        row = get_row()
+        assert row.status == Status.FAILED
+        assert (row.user_label, row.affected_objects) == ("a b", "a\ufffdb")
+        assert (row.func, row.task_group, row.worker) == ("a\ufffdb",) * 3
+        assert (row.task_kwargs, row.extra) == ({"a\ufffdb": "a\ufffdb"}, {"key": "a\ufffdb"})
+        assert (row.progress_payload, row.task_args) == ("a\ufffdb", ["a\ufffdb"])
+        assert (row.message, row.result_payload) == ("a b", "a\ufffdb")
+
+
+class TestLost:
+    def test_only_open_and_silent_tasks_are_lost(self, recorder):
+        now = timezone.now()
+        for name, status in {"open": "in_progress", "spoke": "pending", "done": "success"}.items():
+            AsyncTaskRecord.objects.create(task_name=name, status=status)
+        AsyncTaskRecord.objects.exclude(task_name="spoke").update(updated_at=AT)
+
+        lost = recorder.record_lost(
+            dict.fromkeys(["open", "spoke", "done", "unknown"], "no sign of life"),
+            at=now,
+            silent_since=now - timedelta(hours=1),
+        )
+
+        assert lost == ["open"]
+        assert [get_row(name).status for name in ("open", "spoke", "done")] == [
+            "lost",
+            "pending",
+            "success",
+        ]
+        assert (get_row("open").message, get_row("open").failed_at) == ("no sign of life", now)
+
+
+class TestOwnTables:
+    def test_one_that_inherits_takes_the_project_s_values(self):
+        manager = get_manager(
+            record_model="project.InheritedRecord", create_defaults={"tenant": "north"}
+        )
+
+        for event in ("create", *EVENTS):
+            manager.async_task_lifecycle(event, NAME, message=event)
+
+        row = InheritedRecord.objects.get()
+        assert (row.tenant, row.status, row.message) == ("north", "success", "complete")
+
+    def test_one_of_other_names_is_written_by_the_map(self):
+        manager = get_manager(**BESPOKE)
+
+        manager.async_task_lifecycle("create", NAME, message="Task queued")
+        manager.async_task_lifecycle("complete", NAME, message="done", result={"sorted": 2})
+
+        row = BespokeRecord.objects.get()
+        assert (row.key, row.state, row.note) == (NAME, "success", "done")
+        assert row.payload == '{"sorted": 2}'
+
+    @pytest.mark.parametrize("event", EVENTS)
+    def test_its_auto_now_fields_move_with_each_event(self, event):
+        manager = get_manager(**BESPOKE)
+        manager.async_task_lifecycle("create", NAME)
+        BespokeRecord.objects.update(touched=AT, touched_on=AT.date())
+
+        manager.async_task_lifecycle(event, NAME, message="text")
+
+        row = BespokeRecord.objects.get()
+        assert timezone.now() - row.touched < timedelta(seconds=10)
+        assert abs(row.touched_on - date.today()) <= timedelta(days=1)
+
+    def test_a_name_that_is_not_kept_is_left_out(self):
+        manager = get_manager(
+            record_model="project.BespokeRecord",
+            field_map={"task_name": "key", "status": "state", "message": None},
+        )
+
+        manager.async_task_lifecycle("fail", NAME, message="no stock")
+
+        assert (BespokeRecord.objects.get().state, BespokeRecord.objects.get().note) == (
+            "failed",
+            "",
+        )
+
+    def test_a_table_with_nothing_but_a_name_takes_every_event_once(self):
+        manager = get_manager(record_model="project.NameOnlyRecord")
+
+        for event in ("create", *EVENTS, "create"):
+            manager.async_task_lifecycle(event, NAME, message="text")
+
+        assert NameOnlyRecord.objects.values_list("task_name", flat=True).get() == NAME
+
+    def test_a_table_with_nothing_but_a_name_costs_one_statement_an_event(self):
+        recorder = get_recorder(DashboardConfig(record_model="project.NameOnlyRecord"))
+
+        with capture(NameOnlyRecord) as captured:
+            recorder.record(Event.CREATE, NAME, {"created_at": AT})
+            recorder.record(Event.PROGRESS, NAME, {"progress": "1/2"})
+
+        assert get_verbs(captured) == ["INSERT", "UPDATE"]
+
+
+@pytest.mark.django_db(transaction=True)
+class TestCallersTransaction:
+    """A real database refuses what we write; what the caller wrote must be there afterwards."""
+
+    def test_a_new_row_that_is_refused_leaves_the_caller_s_rows_committed(self, caplog):
+        manager = get_manager(
+            record_model="project.InheritedRecord", create_defaults={"tenant": None}
+        )
+
+        with transaction.atomic():
+            Widget.objects.create(name="before")
+            manager.async_task_lifecycle("create", NAME)
+            manager.async_task_lifecycle("progress", NAME, message="1/2")
+            Widget.objects.create(name="after")
+
+        assert set(Widget.objects.values_list("name", flat=True)) == {"before", "after"}
+        assert not InheritedRecord.objects.exists()
+        assert f"Could not record create for task {NAME}." in caplog.text
+        assert "IntegrityError" in caplog.text
+
+    def test_an_update_that_is_refused_leaves_the_caller_s_rows_committed(self):
+        recorder = get_recorder(DashboardConfig())
+        recorder.record(Event.CREATE, NAME, {"created_at": AT})
+
+        with transaction.atomic():
+            Widget.objects.create(name="before")
+            with pytest.raises(IntegrityError):
+                recorder.record(Event.COMPLETE, NAME, {"message": None})
+            Widget.objects.create(name="after")
+
+        assert set(Widget.objects.values_list("name", flat=True)) == {"before", "after"}
+        assert get_row().status == Status.PENDING
+
+    def test_a_launch_of_a_known_name_leaves_the_caller_s_rows_committed(self, manager):
+        manager.async_task_lifecycle("create", NAME, user="ada")
+
+        with transaction.atomic():
+            Widget.objects.create(name="before")
+            manager.async_task_lifecycle("create", NAME, user="eve")
+            Widget.objects.create(name="after")
+
+        assert set(Widget.objects.values_list("name", flat=True)) == {"before", "after"}
+        assert get_row().user_label == "ada"
+
+    def test_what_we_write_is_gone_if_the_caller_rolls_back(self, manager):
+        alias = get_connection().alias
+
+        with transaction.atomic(using=alias):
+            manager.async_task_lifecycle("create", NAME)
+            transaction.set_rollback(True, using=alias)
+
+        assert not AsyncTaskRecord.objects.exists()
+
+    def test_a_transaction_that_is_broken_already_only_costs_a_line_in_the_log(
+        self, manager, caplog
+    ):
+        alias = get_connection().alias
+
+        with transaction.atomic(using=alias):
+            transaction.set_rollback(True, using=alias)
+            manager.async_task_lifecycle("create", NAME)
+
+        assert f"Could not record create for task {NAME}." in caplog.text
+        assert not AsyncTaskRecord.objects.exists()
+
+
+class ElsewhereRouter:
+    """Sends the records to a database of their own."""
+
+    def db_for_write(self, model, **hints):
+        return "elsewhere" if model is AsyncTaskRecord else None
+
+    db_for_read = db_for_write
+
+
+@pytest.fixture
+def elsewhere(db, tmp_path, settings):
+    connections.settings["elsewhere"] = {
+        **connections.settings["default"],
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": str(tmp_path / "elsewhere.sqlite3"),
+        "OPTIONS": {},
+    }
+    # Django's tests forbid databases that they have not prepared to connect by themselves.
+    connections["elsewhere"].connect()
+    with connections["elsewhere"].schema_editor() as editor:
+        editor.create_model(AsyncTaskRecord)
+    settings.DATABASE_ROUTERS = [ElsewhereRouter()]
+    yield "elsewhere"
+    connections["elsewhere"].close()
+    del connections["elsewhere"]
+    del connections.settings["elsewhere"]
+
+
+class TestRouter:
+    @pytest.mark.parametrize("event", ["create", *EVENTS])
+    def test_events_are_written_where_the_router_says(self, manager, elsewhere, event):
+        manager.async_task_lifecycle(event, NAME, message="text")
+        manager.async_task_lifecycle("start", NAME)
+
+        assert AsyncTaskRecord.objects.using("elsewhere").get().task_name == NAME
+
+    def test_lost_tasks_are_written_where_the_router_says(self, recorder, elsewhere):
+        recorder.record(Event.CREATE, NAME, {"created_at": AT})
+
+        lost = recorder.record_lost(
+            {NAME: "silent"}, at=AT, silent_since=timezone.now() + timedelta(hours=1)
+        )
+
+        assert lost == [NAME]
+        assert AsyncTaskRecord.objects.using("elsewhere").get().status == Status.LOST
+
+    def test_a_savepoint_is_made_there_and_not_in_the_caller_s_database(self, recorder, elsewhere):
+        with transaction.atomic(using="elsewhere"), capture() as captured:
+            recorder.record(Event.CREATE, NAME, {"created_at": AT})
+
+        assert [query["sql"].split()[0] for query in captured] == ["SAVEPOINT", "INSERT", "RELEASE"]
+
+
+def test_a_column_with_a_default_of_the_database_takes_our_value(settings):
+    settings.POWERCRUD_ASYNC_DASHBOARD = {
+        "RECORD_MODEL": "project.DefaultedRecord",
+        "CREATE_DEFAULTS": {"tenant": "north"},
+    }
+    get_manager().async_task_lifecycle("complete", "task")
+
+    assert DefaultedRecord.objects.values_list("task_name", "status", "tenant").get() == (
+        "task",
+        "success",
+        "north",
+    )
+
+
+def return_none(task_name, payload):
+    return None
+
+
+def return_a_typo(task_name, payload):
+    return {"tennant": "north", "message": "kept"}
+
+
+@pytest.mark.parametrize(("function", "message"), [("return_none", ""), ("return_a_typo", "kept")])
+def test_wrong_create_defaults_cost_no_row(settings, caplog, function, message):
+    settings.POWERCRUD_ASYNC_DASHBOARD = {"CREATE_DEFAULTS": f"{__name__}.{function}"}
+
+    get_manager().async_task_lifecycle("start", "task")
+
+    assert AsyncTaskRecord.objects.get().message == message
+    assert function in caplog.text
+
+
+@pytest.mark.django_db(transaction=True, databases="__all__")
+@pytest.mark.parametrize("by_hand", [False, True], ids=["atomic", "by hand"])
+def test_a_read_that_fails_leaves_the_caller_s_transaction_whole(by_hand):
+    using = connections[router.db_for_write(AsyncTaskRecord)]
+    table = AsyncTaskRecord._meta.db_table
+    manager = get_manager()
+    with using.schema_editor() as editor:
+        editor.alter_db_table(AsyncTaskRecord, table, "gone")
+
+    try:
+        if by_hand:
+            using.set_autocommit(False)
+        with nullcontext() if by_hand else transaction.atomic(using=using.alias):
+            manager.async_task_lifecycle(
+                "complete", "task", func="powercrud.tasks.bulk_update_task", result=False
+            )
+            with using.cursor() as cursor:
+                cursor.execute("SELECT 1")
+                answer = cursor.fetchone()
+        if by_hand:
+            using.commit()
+    finally:
+        if by_hand:
+            using.rollback()
+            using.set_autocommit(True)
+        with using.schema_editor() as editor:
+            editor.alter_db_table(AsyncTaskRecord, "gone", table)
+
+    assert answer == (1,)

@@ -1,0 +1,338 @@
+import functools
+import json
+from datetime import UTC, datetime
+
+import pytest
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
+
+from powercrud_tracking.config.dashboard_config import DashboardConfig
+from powercrud_tracking.lifecycle import TABLE, Event, Status
+from powercrud_tracking.recording.values import (
+    PLUMBING,
+    ValueBuilder,
+    call_or_fall_back,
+    get_failure,
+)
+from powercrud_tracking.records.mapping import get_record_map
+from powercrud_tracking.serialization import labels
+from tests.project.models import Widget
+
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC if settings.USE_TZ else None)
+BESPOKE = DashboardConfig(
+    record_model="project.BespokeRecord",
+    field_map={"task_name": "key", "status": "state", "message": "note", "args": "payload"},
+)
+
+
+class Hooks:
+    """The built-in hooks."""
+
+    def format_user(self, user):
+        return labels.format_user(user)
+
+    def format_objects(self, objects):
+        return labels.format_objects(objects)
+
+    def format_payload(self, payload):
+        return payload
+
+
+class BrokenHooks(Hooks):
+    def format_payload(self, payload):
+        raise RuntimeError("no payload")
+
+
+def make_builder(config=None, hooks=None):
+    config = config or DashboardConfig()
+    return ValueBuilder(config, get_record_map(config).fields, hooks or Hooks())
+
+
+class TestFit:
+    @pytest.mark.parametrize(
+        ("name", "value", "fitted"),
+        [
+            ("message", None, ""),
+            ("result", None, None),
+            ("attempts", None, 0),
+            ("message", "as it is", "as it is"),
+            ("message", {"a": 1}, '{"a": 1}'),
+            ("message", "a\x00b", "a\ufffdb"),
+            ("func", "f" * 256, "f" * 254 + "…"),
+            ("func", "f" * 255, "f" * 255),
+            ("result", {"a": {1}}, {"a": [1]}),
+            ("result", float("nan"), "NaN"),
+            ("extra", {"password": "x"}, {"password": "********"}),
+            ("started_at", AT, AT),
+            ("cleaned", True, True),
+        ],
+        ids=[
+            "nothing in text",
+            "nothing in a field that takes NULL",
+            "nothing in a number",
+            "a string",
+            "a dict in text is JSON",
+            "a NUL, which PostgreSQL refuses",
+            "text longer than the field",
+            "text as long as the field",
+            "a set in JSON",
+            "not a number, which JSON does not know",
+            "a secret",
+            "a time",
+            "a truth",
+        ],
+    )
+    def test_a_value_takes_the_form_of_its_field(self, name, value, fitted):
+        assert make_builder().fit(name, value) == fitted
+
+    def test_a_value_whose_field_the_table_lacks_is_nothing(self):
+        assert make_builder(BESPOKE).fit("worker", "host:1") is None
+
+    def test_json_in_a_text_field_is_text(self):
+        assert make_builder(BESPOKE).fit("args", [1, "a"]) == '[1, "a"]'
+
+    def test_nothing_is_longer_than_the_limit(self):
+        builder = make_builder(DashboardConfig(payload_limit=100))
+
+        text = builder.fit("message", "ä" * 500)
+        stored = builder.fit("result", ["x" * 500])
+
+        assert len(text.encode()) <= 100
+        assert len(json.dumps(stored)) <= 100
+
+    def test_the_patterns_of_the_configuration_redact(self):
+        builder = make_builder(DashboardConfig(redact=("colou?r",)))
+
+        assert builder.to_json({"Color": 1, "password": 2}) == {"Color": "********", "password": 2}
+
+
+class TestBuild:
+    @pytest.mark.parametrize("event", list(Event), ids=str)
+    def test_it_names_only_what_the_table_of_events_writes(self, event):
+        values = make_builder().build(event, {"message": "m", "result": 1, "timestamp": AT})
+
+        assert values.keys() <= TABLE[event].writes.keys()
+
+    def test_create(self):
+        user = get_user_model()(pk=7, username="ada")
+
+        values = make_builder().build(
+            Event.CREATE,
+            {
+                "user": user,
+                "affected_objects": ["a", "b"],
+                "task_args": [1],
+                "task_kwargs": {"depth": 2},
+                "func": "shop.tasks.sort",
+                "group": "night",
+                "extra": {"why": "stock"},
+                "message": "Task queued",
+                "django_q2_task_id": "f" * 32,
+                "timestamp": AT,
+            },
+        )
+
+        assert values == {
+            "user": "ada",
+            "launched_by_id": "7",
+            "objects": "a, b",
+            "args": [1],
+            "kwargs": {"depth": 2},
+            "func": "shop.tasks.sort",
+            "group": "night",
+            "extra": {"why": "stock"},
+            "message": "Task queued",
+            "queue_id": "f" * 32,
+            "created_at": AT,
+        }
+
+    def test_create_with_nothing(self):
+        values = make_builder().build(Event.CREATE, {"timestamp": AT})
+
+        assert values == {
+            "user": "",
+            "launched_by_id": "",
+            "objects": "",
+            "args": None,
+            "kwargs": None,
+            "func": "",
+            "group": "",
+            "extra": None,
+            "message": "",
+            "queue_id": "",
+            "created_at": AT,
+        }
+
+    def test_an_anonymous_user_has_no_key(self):
+        values = make_builder().build(Event.CREATE, {"user": AnonymousUser()})
+
+        assert (values["user"], values["launched_by_id"]) == ("", "")
+
+    def test_plumbing_is_no_argument(self):
+        kwargs = {**dict.fromkeys(PLUMBING, "x"), "depth": 2}
+
+        values = make_builder().build(Event.CREATE, {"task_kwargs": kwargs})
+
+        assert values["kwargs"] == {"depth": 2}
+
+    def test_a_function_is_called_by_its_path(self):
+        values = make_builder().build(Event.CREATE, {"func": get_failure})
+
+        assert values["func"] == "powercrud_tracking.recording.values.get_failure"
+
+    def test_a_queryset_is_not_evaluated(self, django_assert_num_queries, db):
+        with django_assert_num_queries(0):
+            values = make_builder().build(
+                Event.CREATE,
+                {"affected_objects": Widget.objects.all(), "task_args": [Widget.objects.all()]},
+            )
+
+        assert values["objects"] == "widgets (queryset)"
+
+    def test_a_generator_is_not_consumed(self):
+        numbers = iter([1, 2])
+
+        make_builder().build(Event.CREATE, {"affected_objects": numbers, "task_args": [numbers]})
+
+        assert list(numbers) == [1, 2]
+
+    def test_start(self):
+        values = make_builder().build(
+            Event.START, {"worker": "host:1", "func": "math.floor", "timestamp": AT}
+        )
+
+        assert (values["started_at"], values["worker"], values["func"]) == (
+            AT,
+            "host:1",
+            "math.floor",
+        )
+
+    def test_progress_never_brings_a_message(self):
+        values = make_builder().build(
+            Event.PROGRESS, {"message": "1/2", "progress_payload": "2/2", "timestamp": AT}
+        )
+
+        assert values == {"progress": "2/2"}
+
+    def test_progress_without_a_payload_is_its_message(self):
+        values = make_builder().build(Event.PROGRESS, {"message": "1/2"})
+
+        assert values == {"progress": "1/2"}
+
+    def test_complete(self):
+        values = make_builder().build(
+            Event.COMPLETE, {"message": "done", "result": {"n": 1}, "timestamp": AT}
+        )
+
+        assert values == {"result": {"n": 1}, "message": "done", "completed_at": AT}
+
+    def test_complete_without_a_message_leaves_the_row_s(self):
+        values = make_builder().build(Event.COMPLETE, {"timestamp": AT})
+
+        assert values == {"result": None, "completed_at": AT}
+
+    def test_fail_has_the_reason_as_message_and_the_whole_result(self):
+        text = "bad : Traceback (most recent call last):\n  File\nValueError: bad\n"
+
+        values = make_builder().build(
+            Event.FAIL, {"message": text, "result": text, "timestamp": AT}
+        )
+
+        assert values == {"result": text, "message": "ValueError: bad", "failed_at": AT}
+
+    def test_lost(self):
+        values = make_builder().build(Event.LOST, {"message": "Lost.", "timestamp": AT})
+
+        assert values == {"message": "Lost.", "failed_at": AT}
+
+    @pytest.mark.parametrize(
+        ("brought", "ended"),
+        [
+            (None, {}),
+            (Status.SUCCESS, {"completed_at": AT}),
+            (Status.FAILED, {"failed_at": AT}),
+            (Status.LOST, {"failed_at": AT}),
+        ],
+        ids=str,
+    )
+    def test_cleanup_brings_the_end_time_of_its_status(self, brought, ended):
+        values = make_builder().build(Event.CLEANUP, {"timestamp": AT}, brought)
+
+        assert values == {"cleaned": True, **ended}
+
+    def test_cleanup_brings_message_and_result_if_it_has_them(self):
+        values = make_builder().build(
+            Event.CLEANUP, {"message": "gone", "result": 0, "timestamp": AT}
+        )
+
+        assert values == {"cleaned": True, "message": "gone", "result": 0}
+
+    def test_a_payload_whose_hook_raises_is_stored_as_it_is(self, caplog):
+        values = make_builder(hooks=BrokenHooks()).build(
+            Event.CREATE, {"task_args": [{"token": "t"}]}
+        )
+
+        assert values["args"] == [{"token": "********"}]
+        assert "RuntimeError: no payload" in caplog.text
+
+    def test_a_hook_may_be_any_callable(self):
+        hooks = Hooks()
+        hooks.format_user = functools.partial("{} of {}".format, "king")
+
+        values = make_builder(hooks=hooks).build(Event.CREATE, {"user": "Wales"})
+
+        assert values["user"] == "king of Wales"
+
+    def test_a_hook_of_any_name_falls_back_to_its_own_built_in_one(self):
+        hooks = Hooks()
+        hooks.format_objects = BrokenHooks().format_payload
+
+        values = make_builder(hooks=hooks).build(Event.CREATE, {"affected_objects": ["a", "b"]})
+
+        assert values["objects"] == "a, b"
+
+
+class TestCallOrFallBack:
+    def test_one_that_raises_is_logged_by_name(self, caplog):
+        result = call_or_fall_back(int, str, "x")
+
+        assert result == "x"
+        assert "<class 'int'> raised; the built-in one is used instead." in caplog.text
+
+    def test_one_that_works_is_used(self):
+        assert call_or_fall_back(int, str, "3") == 3
+
+
+class TestGetFailure:
+    TEXT = "bad : Traceback (most recent call last):\n  File\nValueError: bad\n"
+
+    @pytest.mark.parametrize(
+        ("payload", "reason"),
+        [
+            ({}, "Task failed"),
+            ({"message": None, "result": TEXT}, "ValueError: bad"),
+            ({"message": TEXT, "result": TEXT}, "ValueError: bad"),
+            ({"message": "no\nstock", "result": TEXT}, "no stock"),
+            ({"message": "no stock"}, "no stock"),
+            ({"message": "False", "result": False}, "Task failed"),
+            ({"message": ""}, "Task failed"),
+        ],
+        ids=[
+            "nothing",
+            "a result only",
+            "PowerCRUD's hook, which repeats the result",
+            "a message of its own",
+            "a message only",
+            "a result without words",
+            "an empty message",
+        ],
+    )
+    def test_the_reason_is_one_line(self, payload, reason):
+        assert get_failure(payload).reason == reason
+
+    def test_a_message_of_its_own_keeps_class_and_traceback(self):
+        failure = get_failure({"message": "no stock", "result": self.TEXT})
+
+        assert failure.exception_class == "ValueError"
+        assert failure.traceback == self.TEXT.removeprefix("bad : ")

@@ -1,0 +1,221 @@
+from datetime import datetime, timedelta
+from urllib.parse import urlencode
+
+import pytest
+from django.db import connections, router
+from django.http import QueryDict
+from django.utils import timezone
+
+from powercrud_tracking.models import AsyncTaskRecord
+from powercrud_tracking.records import filters
+from powercrud_tracking.records.filters import RecordFilter, get_query
+from powercrud_tracking.records.reading import get_rows
+from powercrud_tracking.records.times import get_time
+from tests.project.models import BespokeRecord
+
+pytestmark = pytest.mark.django_db
+
+NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
+
+
+def make(task_name, **values):
+    return AsyncTaskRecord.objects.create(task_name=task_name, **values)
+
+
+def build(**asked):
+    return RecordFilter(QueryDict(urlencode(asked)), queryset=get_rows())
+
+
+def find(**asked):
+    return set(build(**asked).qs.get_task_names())
+
+
+class TestWords:
+    @pytest.fixture(autouse=True)
+    def rows(self):
+        make("nightly-report", message="All is well")
+        make("prices", message="ValueError: bad price", affected_objects="12 Books")
+        make("import", affected_objects="3 books")
+
+    @pytest.mark.parametrize(
+        ("words", "names"),
+        [
+            ("", {"nightly-report", "prices", "import"}),
+            ("report", {"nightly-report"}),
+            ("valueerror", {"prices"}),
+            ("BOOKS", {"prices", "import"}),
+            ("books price", {"prices"}),
+            ("books report", set()),
+            ("%", set()),
+        ],
+    )
+    def test_all_of_them_are_in_name_message_or_objects(self, words, names):
+        assert find(q=words) == names
+
+    def test_a_whole_task_name_is_found_however_old(self, monkeypatch):
+        monkeypatch.setattr(filters, "SEARCHED", 1)
+        make(NAME, created_at=timezone.now() - timedelta(days=900))
+
+        assert find(q=NAME) == {NAME}
+
+    def test_words_are_looked_for_in_the_newest_rows_only(self, monkeypatch):
+        monkeypatch.setattr(filters, "SEARCHED", 2)
+
+        assert find(q="books") == {"prices", "import"}
+        assert find(q="report") == set()
+
+    def test_the_page_can_say_so(self):
+        searching, other = build(q="books"), build(func="a")
+
+        assert (bool(searching.qs), bool(other.qs)) == (True, False)
+        assert (searching.is_searching, other.is_searching) == (True, False)
+
+
+class TestFilters:
+    def test_a_function(self):
+        make("a", func="shop.tasks.sort")
+        make("b", func="shop.tasks.count")
+
+        assert find(func="shop.tasks.sort") == {"a"}
+
+    def test_a_person_by_their_key(self):
+        make("a", launched_by_id="1", user_label="Ada")
+        make("b", launched_by_id="2", user_label="Ada")
+
+        assert find(user="1") == {"a"}
+
+    def test_objects(self):
+        make("a", affected_objects="12 Books", message="authors")
+        make("b", affected_objects="3 authors")
+
+        assert find(object="books") == {"a"}
+        assert find(object="authors") == {"b"}
+
+    def test_when_it_was_queued(self):
+        for hour in (9, 10, 11):
+            make(str(hour), created_at=get_time(datetime(2026, 3, 4, hour)))
+
+        assert find(queued_from="2026-03-04T10:00") == {"10", "11"}
+        assert find(queued_to="2026-03-04T10:00") == {"9"}
+        assert find(queued_from="2026-03-04T10:00", queued_to="2026-03-04T11:00") == {"10"}
+
+    def test_times_are_those_of_the_viewer(self, settings):
+        if not settings.USE_TZ:
+            pytest.skip("times are those of the server")
+        make("a", created_at=datetime(2026, 3, 4, 9, tzinfo=timezone.get_fixed_timezone(0)))
+
+        with timezone.override(timezone.get_fixed_timezone(120)):
+            assert find(queued_from="2026-03-04T11:00") == {"a"}
+            assert find(queued_from="2026-03-04T11:01") == set()
+
+    def test_they_narrow_together(self):
+        make("a", func="f", launched_by_id="1")
+        make("b", func="f", launched_by_id="2")
+
+        assert find(func="f", user="2") == {"b"}
+
+    def test_a_time_that_is_none_is_said_and_left_out(self):
+        make("a")
+
+        found = build(queued_from="yesterday")
+
+        assert set(found.qs.get_task_names()) == {"a"}
+        assert "queued_from" in found.form.errors
+
+    @pytest.mark.parametrize("at", ["0001-01-01T00:00+14:00", "9999-12-31T23:59-14:00"])
+    def test_a_time_that_no_calendar_has_is_said_and_left_out(self, at):
+        make("a")
+
+        found = build(queued_from=at)
+
+        assert set(found.qs.get_task_names()) == {"a"}
+        assert "queued_from" in found.form.errors
+
+    def test_a_text_with_a_nul_is_said_and_left_out(self):
+        make("a")
+
+        found = build(q="a\0b", func="\0")
+
+        assert set(found.qs.get_task_names()) == {"a"}
+
+
+class TestChoices:
+    def test_functions_and_people_of_the_newest_rows_are_offered(self):
+        make("a", func="shop.tasks.sort", launched_by_id="7", user_label="Ada")
+        make("b", func="shop.tasks.sort", launched_by_id="", user_label="Anonymous")
+        found = build()
+
+        found.offer_choices()
+
+        fields = found.form.fields
+        assert list(fields["func"].widget.choices)[1:] == [("shop.tasks.sort", "Sort")]
+        assert list(fields["user"].widget.choices)[1:] == [("7", "Ada")]
+
+    def test_people_are_called_as_they_are_called_now(self):
+        now = timezone.now()
+        make("a", launched_by_id="7", user_label="Ada Byron", created_at=now - timedelta(days=1))
+        make("b", launched_by_id="7", user_label="Ada Lovelace", created_at=now)
+        found = build()
+
+        found.offer_choices()
+
+        assert list(found.form.fields["user"].widget.choices)[1:] == [("7", "Ada Lovelace")]
+
+    def test_two_functions_of_one_title_are_told_apart(self):
+        make("a", func="shop.sort")
+        make("b", func="bar.sort")
+        found = build()
+
+        found.offer_choices()
+
+        labels = [label for value, label in list(found.form.fields["func"].widget.choices)[1:]]
+        assert labels == ["Sort (bar.sort)", "Sort (shop.sort)"]
+
+    def test_what_is_chosen_is_offered_though_no_row_has_it(self):
+        found = build(func="gone.away")
+
+        found.offer_choices()
+
+        assert 'value="gone.away" selected' in str(found.form["func"])
+
+    def test_they_cost_one_query(self, django_assert_num_queries):
+        make("a", func="f", launched_by_id="7")
+        connection = connections[router.db_for_read(AsyncTaskRecord)]
+
+        with django_assert_num_queries(1, connection=connection):
+            build().offer_choices()
+
+
+class TestChosen:
+    def test_each_can_be_taken_away(self):
+        found = build(func="shop.sort", q="books", status="ignored")
+        assert found.form.is_valid()
+        found.offer_choices()
+
+        chosen = found.get_chosen(status="failed")
+
+        assert [(str(c.label), c.value, c.query) for c in chosen] == [
+            ("Words", "books", "status=failed&func=shop.sort"),
+            ("Function", "shop.sort", "status=failed&q=books"),
+        ]
+
+    def test_a_query_leaves_out_what_is_empty(self):
+        assert get_query(status="", q="a b", func="f") == "q=a+b&func=f"
+
+
+class TestCustomTable:
+    @pytest.fixture(autouse=True)
+    def table(self, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {
+            "RECORD_MODEL": "project.BespokeRecord",
+            "FIELD_MAP": {"task_name": "key", "status": "state", "message": "note"},
+        }
+
+    def test_only_what_it_has_can_be_asked_for(self):
+        assert set(build().filters) == {"q"}
+
+    def test_words_are_found_in_what_it_has(self):
+        BespokeRecord.objects.create(key="a", note="no stock")
+        BespokeRecord.objects.create(key="b")
+
+        assert find(q="STOCK") == {"a"}

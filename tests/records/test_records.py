@@ -1,0 +1,221 @@
+from datetime import timedelta
+
+import pytest
+from django.db import connections, router
+from django.utils import timezone
+
+from powercrud_tracking.config.dashboard_config import DEFAULT_FIELDS, DashboardConfig
+from powercrud_tracking.lifecycle import Status
+from powercrud_tracking.models import AsyncTaskRecord
+from powercrud_tracking.records.mapping import get_record_map
+from powercrud_tracking.records.reading import Record, find_record, get_rows, read
+from tests.project.models import BespokeRecord, InheritedRecord, NameOnlyRecord
+
+NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
+BESPOKE = DashboardConfig(
+    record_model="project.BespokeRecord",
+    field_map={"task_name": "key", "status": "state", "message": "note"},
+)
+NAME_ONLY = DashboardConfig(record_model="project.NameOnlyRecord")
+
+
+def make(**values):
+    return Record(AsyncTaskRecord(task_name=NAME, **values), get_record_map(DashboardConfig()))
+
+
+class TestGetRecordMap:
+    def test_our_own_table_keeps_everything(self):
+        record_map = get_record_map(DashboardConfig())
+
+        assert record_map.model is AsyncTaskRecord
+        assert record_map.names == dict(DEFAULT_FIELDS)
+
+    def test_a_table_that_inherits_keeps_everything(self):
+        record_map = get_record_map(DashboardConfig(record_model="project.InheritedRecord"))
+
+        assert record_map.model is InheritedRecord
+        assert record_map.names == dict(DEFAULT_FIELDS)
+
+    def test_a_default_that_the_table_lacks_is_left_out(self):
+        assert get_record_map(BESPOKE).names == {
+            "task_name": "key",
+            "status": "state",
+            "message": "note",
+        }
+
+    def test_what_is_mapped_to_nothing_is_not_kept(self):
+        record_map = get_record_map(DashboardConfig(field_map={"args": None}))
+
+        assert record_map.names.keys() == DEFAULT_FIELDS.keys() - {"args"}
+
+    def test_equal_configurations_share_one(self):
+        assert get_record_map(DashboardConfig()) is get_record_map(DashboardConfig())
+
+    def test_a_table_that_does_not_exist_is_refused(self):
+        with pytest.raises(LookupError, match="NoSuchRecord"):
+            get_record_map(DashboardConfig(record_model="project.NoSuchRecord"))
+
+
+@pytest.mark.django_db
+class TestRead:
+    def test_a_table_of_other_names_is_read_by_ours(self):
+        BespokeRecord.objects.create(key=NAME, state="failed", note="no stock")
+
+        record = find_record(NAME, BESPOKE)
+
+        assert (record.task_name, record.status, record.message) == (
+            NAME,
+            Status.FAILED,
+            "no stock",
+        )
+
+    def test_what_a_table_does_not_keep_is_none(self):
+        NameOnlyRecord.objects.create(task_name=NAME)
+
+        record = find_record(NAME, NAME_ONLY)
+
+        kept = {name for name in DEFAULT_FIELDS if getattr(record, name) is not None}
+        assert kept == {"task_name"}
+
+    def test_a_task_that_is_not_there_is_none(self):
+        assert find_record(NAME) is None
+
+    def test_one_task_costs_one_query(self, django_assert_num_queries):
+        AsyncTaskRecord.objects.create(task_name=NAME)
+
+        with django_assert_num_queries(
+            1, connection=connections[router.db_for_read(AsyncTaskRecord)]
+        ):
+            find_record(NAME)
+
+    def test_rows_speak_the_vocabulary_in_any_table(self):
+        for state in ("pending", "failed"):
+            BespokeRecord.objects.create(key=state, state=state)
+
+        records = read(get_rows(BESPOKE).open().newest_first(), BESPOKE)
+
+        assert [record.task_name for record in records] == ["pending"]
+
+    def test_without_a_configuration_it_is_the_setting_s(self, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.NameOnlyRecord"}
+        NameOnlyRecord.objects.create(task_name=NAME)
+
+        assert [record.task_name for record in read(get_rows())] == [NAME]
+
+
+class TestRecord:
+    def test_a_name_that_is_not_ours_is_an_error(self):
+        with pytest.raises(AttributeError, match="tenant"):
+            make().tenant  # noqa: B018
+
+    def test_a_status_that_is_not_ours_is_none(self):
+        record = make(status="on hold")
+
+        assert record.status is None
+        assert record.is_open is False
+
+    @pytest.mark.parametrize(
+        ("status", "is_open"),
+        [
+            ("pending", True),
+            ("in_progress", True),
+            ("success", False),
+            ("failed", False),
+            ("lost", False),
+        ],
+    )
+    def test_queued_and_running_tasks_are_open(self, status, is_open):
+        assert make(status=status).is_open is is_open
+
+    @pytest.mark.parametrize(
+        ("func", "title"),
+        [
+            ("shop.tasks.bulk_update_task", "Bulk update task"),
+            ("shop.tasks._sort_HTML", "Sort HTML"),
+            ("sort", "Sort"),
+            ("shop.tasks.__", NAME),
+            ("", NAME),
+        ],
+    )
+    def test_the_title_is_the_function_in_words(self, func, title):
+        assert make(func=func).title == title
+
+    def test_a_row_without_columns_for_it_has_the_name_as_its_title(self):
+        record = Record(NameOnlyRecord(task_name=NAME), get_record_map(NAME_ONLY))
+
+        assert record.title == NAME
+
+
+class TestTimes:
+    @pytest.fixture
+    def now(self):
+        return timezone.now()
+
+    def test_an_open_task_has_no_end(self, now):
+        assert make(status="in_progress", failed_at=now).ended_at is None
+
+    @pytest.mark.parametrize("field", ["completed_at", "failed_at"])
+    def test_a_finished_task_ended_when_it_succeeded_or_failed(self, now, field):
+        assert make(status="failed", **{field: now}).ended_at == now
+
+    def test_it_waited_from_the_launch_to_the_start(self, now):
+        record = make(created_at=now - timedelta(minutes=5), started_at=now)
+
+        assert record.waited == timedelta(minutes=5)
+
+    def test_a_queued_task_is_waiting_until_now(self, now):
+        record = make(created_at=now - timedelta(minutes=5))
+
+        assert timedelta(minutes=5) <= record.waited < timedelta(minutes=6)
+
+    def test_a_task_that_ended_without_a_start_is_not_said_to_have_waited(self, now):
+        assert make(status="failed", created_at=now).waited is None
+
+    def test_clocks_that_differ_make_no_negative_wait(self, now):
+        record = make(created_at=now, started_at=now - timedelta(seconds=1))
+
+        assert record.waited == timedelta()
+
+    def test_it_ran_from_the_start_to_the_end(self, now):
+        record = make(status="success", started_at=now - timedelta(hours=1), completed_at=now)
+
+        assert record.ran == timedelta(hours=1)
+
+    def test_a_running_task_has_been_running_until_now(self, now):
+        record = make(status="in_progress", started_at=now - timedelta(hours=1))
+
+        assert timedelta(hours=1) <= record.ran < timedelta(hours=2)
+
+    def test_a_task_that_never_started_did_not_run(self, now):
+        assert make(status="failed", failed_at=now).ran is None
+
+    def test_clocks_that_differ_make_no_negative_run(self, now):
+        record = make(status="success", started_at=now, completed_at=now - timedelta(seconds=1))
+
+        assert record.ran == timedelta()
+
+
+class TestProgress:
+    def test_the_text_is_the_row_s(self):
+        assert make(progress_payload="1/2").progress_text == "1/2"
+
+    def test_the_cache_is_ahead_of_the_row(self):
+        record = make(progress_payload="1/2")
+        record.live_progress = "2/2"
+
+        assert record.progress_text == "2/2"
+
+    def test_without_any_it_is_empty(self):
+        assert make().progress_text == ""
+        assert make().measure is None
+
+    def test_numbers_in_the_text_are_measured(self):
+        now = timezone.now()
+        record = make(
+            progress_payload="1/4",
+            status="in_progress",
+            started_at=now - timedelta(seconds=10),
+            updated_at=now,
+        )
+
+        assert record.measure.percent == 25

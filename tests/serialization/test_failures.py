@@ -1,0 +1,193 @@
+import traceback
+from time import monotonic
+
+import pytest
+from powercrud import tasks
+
+from powercrud_tracking.serialization import failures
+from powercrud_tracking.serialization.failures import (
+    BULK_WORKERS,
+    Failure,
+    is_failed_result,
+    parse_failure,
+)
+
+
+class BrokenError(Exception):
+    pass
+
+
+class UnprintableError(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+def make_result(raise_):
+    """Return the result that django-q2's worker makes of an exception."""
+    try:
+        raise_()
+    except Exception as exc:  # noqa: BLE001 - as django-q2's worker does
+        return f"{exc} : {traceback.format_exc()}"
+
+
+def raise_value_error(message="bad price"):
+    raise ValueError(message)
+
+
+def raise_chain():
+    try:
+        raise KeyError("inner")
+    except KeyError as exc:
+        raise BrokenError("outer") from exc
+
+
+def raise_group():
+    raise ExceptionGroup("several", [ValueError("one"), TypeError("two")])
+
+
+def raise_syntax_error():
+    compile("a b", "shop.py", "exec")
+
+
+def raise_nothing_said():
+    raise BrokenError
+
+
+def raise_failure_told_inside():
+    raise BrokenError(make_result(raise_value_error))
+
+
+class TestBulkWorkers:
+    def test_they_are_what_powercrud_calls_them(self):
+        names = {
+            f"powercrud.tasks.{function.__name__}"
+            for function in (tasks.bulk_update_task, tasks.bulk_delete_task)
+        }
+
+        assert names == BULK_WORKERS
+
+    @pytest.mark.parametrize(
+        ("func", "result", "failed"),
+        [
+            ("powercrud.tasks.bulk_update_task", False, True),
+            ("powercrud.tasks.bulk_delete_task", False, True),
+            ("powercrud.tasks.bulk_update_task", True, False),
+            ("powercrud.tasks.bulk_update_task", None, False),
+            ("powercrud.tasks.bulk_update_task", 0, False),
+            ("shop.tasks.is_in_stock", False, False),
+            ("", False, False),
+        ],
+    )
+    def test_only_their_false_is_a_failure(self, func, result, failed):
+        assert is_failed_result(func, result) is failed
+
+
+class TestNothingKnown:
+    @pytest.mark.parametrize("result", [None, False, "", "  \n "], ids=repr)
+    def test_the_reason_is_never_empty(self, result):
+        assert parse_failure(result) == Failure(reason="Task failed")
+
+    def test_something_else_is_told_as_it_is_without_secrets(self):
+        assert parse_failure({"code": 3, "token": "t"}).reason == '{"code": 3, "token": "********"}'
+
+
+class TestText:
+    @pytest.mark.parametrize(
+        ("raise_", "reason", "exception_class"),
+        [
+            (raise_value_error, "ValueError: bad price", "ValueError"),
+            (
+                lambda: raise_value_error("the price\nis : wrong"),
+                "ValueError: the price is : wrong",
+                "ValueError",
+            ),
+            (
+                raise_chain,
+                "tests.serialization.test_failures.BrokenError: outer",
+                "tests.serialization.test_failures.BrokenError",
+            ),
+            (
+                raise_group,
+                "ExceptionGroup: several (2 sub-exceptions)",
+                "ExceptionGroup",
+            ),
+            (
+                raise_nothing_said,
+                "tests.serialization.test_failures.BrokenError",
+                "tests.serialization.test_failures.BrokenError",
+            ),
+            (
+                raise_syntax_error,
+                "SyntaxError: invalid syntax (shop.py, line 1)",
+                "SyntaxError",
+            ),
+        ],
+        ids=["one line", "several lines", "a chain", "a group", "no message", "a syntax error"],
+    )
+    def test_reason_and_class_are_taken_out(self, raise_, reason, exception_class):
+        failure = parse_failure(make_result(raise_))
+
+        assert failure.reason == reason
+        assert failure.exception_class == exception_class
+
+    def test_the_traceback_is_the_rest(self):
+        result = make_result(raise_value_error)
+
+        assert parse_failure(result).traceback == result.removeprefix("bad price : ")
+
+    def test_a_failure_told_inside_the_message_is_part_of_it(self):
+        failure = parse_failure(make_result(raise_failure_told_inside))
+
+        assert failure.exception_class == "tests.serialization.test_failures.BrokenError"
+        assert failure.reason.startswith(f"{__name__}.BrokenError: bad price : Traceback")
+
+    def test_a_text_without_a_traceback_is_the_reason(self):
+        assert parse_failure("out of paper") == Failure(reason="out of paper")
+
+    def test_a_reason_is_never_longer_than_a_thousand(self):
+        reason = parse_failure(make_result(lambda: raise_value_error("x" * 5000))).reason
+
+        assert len(reason) == 1000
+        assert reason.endswith("x…")
+
+    def test_a_hostile_text_is_read_in_time(self):
+        text = " : ValueError: x\n" * 20_000
+        started = monotonic()
+
+        parse_failure(text)
+
+        assert monotonic() - started < 2
+
+
+class TestException:
+    def test_a_builtin_is_called_by_its_name(self):
+        failure = parse_failure(ValueError("bad\nprice"))
+
+        assert failure == Failure(reason="ValueError: bad price", exception_class="ValueError")
+
+    def test_another_is_called_by_its_path(self):
+        failure = parse_failure(BrokenError("bad"))
+
+        assert failure.exception_class == "tests.serialization.test_failures.BrokenError"
+
+    def test_one_that_was_raised_has_a_traceback(self):
+        try:
+            raise_chain()
+        except BrokenError as exc:
+            failure = parse_failure(exc)
+
+        assert failure.reason == "tests.serialization.test_failures.BrokenError: outer"
+        assert failure.traceback.startswith("Traceback (most recent call last):\n")
+        assert "KeyError: 'inner'" in failure.traceback
+
+    def test_one_that_cannot_be_printed_says_so(self):
+        reason = parse_failure(UnprintableError()).reason
+
+        assert reason == "tests.serialization.test_failures.UnprintableError: (unprintable)"
+
+    def test_a_reason_of_spaces_only_is_the_class(self):
+        assert parse_failure(ValueError(" \n ")).reason == "ValueError"
+
+
+def test_the_word_for_an_unknown_reason_is_powercrud_s():
+    assert failures.UNKNOWN == "Task failed"

@@ -1,0 +1,117 @@
+from collections import deque
+from types import SimpleNamespace
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
+from django.db import models
+from django.test.utils import isolate_apps
+from django.utils.functional import SimpleLazyObject
+
+from powercrud_tracking.serialization.labels import SHOWN, format_objects, format_user
+from tests.project.models import Widget
+
+
+class Broken:
+    username = "broken"
+
+    def get_username(self):
+        raise RuntimeError("no name")
+
+    def __repr__(self):
+        return "<Broken>"
+
+
+class Named:
+    def __str__(self):
+        return "Ada Lovelace"
+
+
+class TestFormatUser:
+    @pytest.mark.parametrize(
+        "user", [None, AnonymousUser(), ""], ids=["none", "anonymous", "empty text"]
+    )
+    def test_nobody_is_empty(self, user):
+        assert format_user(user) == ""
+
+    def test_one_that_raises_is_described(self):
+        assert format_user(Broken()) == "<Broken>"
+
+    def test_the_user_model_s_own_name_comes_first(self):
+        user = get_user_model()(username="ada", first_name="Ada")
+
+        assert format_user(user) == "ada"
+
+    def test_a_lazy_user_is_its_user(self):
+        user = SimpleLazyObject(lambda: get_user_model()(username="ada"))
+
+        assert format_user(user) == "ada"
+
+    def test_then_the_attribute(self):
+        assert format_user(SimpleNamespace(username="grace")) == "grace"
+
+    def test_then_the_text(self):
+        assert format_user("cron") == "cron"
+        assert format_user(Named()) == "Ada Lovelace"
+
+    def test_it_is_one_line_and_not_endless(self):
+        assert format_user("a\nb") == "a b"
+        assert format_user("x" * 500) == "x" * 199 + "…"
+
+
+class TestFormatObjects:
+    @pytest.mark.parametrize(
+        ("objects", "label"),
+        [
+            (None, ""),
+            ("", ""),
+            ([], ""),
+            ("3 widgets", "3 widgets"),
+            (["a", "b"], "a, b"),
+            (("a", 1), "a, 1"),
+            ({2, 1}, "1, 2"),
+            (frozenset({"b", "a"}), "a, b"),
+            (deque([1, 2]), "1, 2"),
+            ({"shop.Book": {2, 1}}, "shop.Book: 1, 2"),
+            ({"shop.Book": [1], "shop.Author": [2, 3]}, "shop.Book: 1; shop.Author: 2, 3"),
+            (7, "7"),
+            (Widget(name="Bolt"), "Bolt"),
+            ([Widget(name="Bolt"), Widget(name="Nut")], "Bolt, Nut"),
+            (["a\nb"], "a b"),
+        ],
+        ids=repr,
+    )
+    def test_it_is_one_line_for_people(self, objects, label):
+        assert format_objects(objects) == label
+
+    def test_of_many_the_first_are_named_and_the_rest_counted(self):
+        label = format_objects([*range(SHOWN), *range(1234)])
+
+        assert label == ", ".join(map(str, range(SHOWN))) + ", … and 1,234 more"
+
+    def test_a_queryset_is_neither_evaluated_nor_counted(self, db, django_assert_num_queries):
+        with django_assert_num_queries(0):
+            label = format_objects(Widget.objects.all())
+
+        assert label == "widgets (queryset)"
+
+    def test_a_manager_is_described(self):
+        assert format_objects(Widget.objects) == "widgets (queryset)"
+
+    def test_an_iterator_is_not_consumed(self):
+        numbers = iter([1, 2])
+
+        format_objects(numbers)
+
+        assert list(numbers) == [1, 2]
+
+    @isolate_apps("tests.project")
+    def test_an_object_that_raises_is_described(self):
+        class BrokenWidget(models.Model):
+            class Meta:
+                app_label = "project"
+
+            def __str__(self):
+                raise RuntimeError("no name")
+
+        assert format_objects([BrokenWidget(pk=3), "b"]) == "project.BrokenWidget:3, b"
