@@ -75,12 +75,12 @@ def _get_text(manager: AsyncManager, record: Record, request: HttpRequest) -> st
         return cached if cached and cached != manager.STATUSES.PENDING else record.progress or ""
     if record.status is Status.SUCCESS:
         return record.progress or record.message or ""
-    return record.message or "" if _may_read(record, request) else ""
+    return record.message or "" if _may_read(record, manager.config, request) else ""
 
 
-def _may_read(record: Record, request: HttpRequest) -> bool:
+def _may_read(record: Record, config: DashboardConfig, request: HttpRequest) -> bool:
     return is_own(record, request.user) or (
-        may_view_records(request.user) and is_in_sight(record, request)
+        may_view_records(request.user, config) and is_in_sight(record, request)
     )
 
 
@@ -135,7 +135,8 @@ def find_page(record: Record | None, config: DashboardConfig, request: HttpReque
         config: what it was recorded with; the pages show the setting's table only.
         request: the person's.
     """
-    if record is None or config.record_model != get_config().record_model:
+    shown = mapping.get_record_map(get_config()).model
+    if record is None or mapping.get_record_map(config).model is not shown:
         return ""
     if not (is_own(record, request.user) or may_view_records(request.user)):
         return ""

@@ -213,6 +213,26 @@ class TestVisible:
         assert poll(client) == (286, make_answer("failed", None, "Failed"))
 
 
+class TestOwnTable:
+    """A manager that records into another table than the setting's."""
+
+    @pytest.mark.parametrize(
+        ("permission", "progress"),
+        [("view_inheritedrecord", "no stock"), ("view_asynctaskrecord", None)],
+        ids=["of that table", "of the setting's table"],
+    )
+    def test_the_reason_takes_the_permission_of_that_table(self, rf, user, permission, progress):
+        ElsewhereManager().async_task_lifecycle("create", NAME)
+        ElsewhereManager().async_task_lifecycle("fail", NAME, message="no stock")
+        user.user_permissions.add(Permission.objects.get(codename=permission))
+        request = rf.get(URL, {"task_name": NAME})
+        request.user = user
+
+        answer = json.loads(build_poll(ElsewhereManager)(request).content)
+
+        assert answer == make_answer("failed", progress, "Failed")
+
+
 class TestFollowing:
     """The way from PowerCRUD's modal to the task's own page."""
 

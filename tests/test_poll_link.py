@@ -38,6 +38,11 @@ class TestFindPage:
 
         assert poll.find_page(record, config, request_of(user)) == ""
 
+    def test_the_same_table_in_another_spelling_has_it(self, record, request_of, user):
+        config = DashboardConfig(record_model="powercrud_tracking.asynctaskrecord")
+
+        assert poll.find_page(record, config, request_of(user)) == f"/tasks/{NAME}/"
+
     def test_the_launcher_has_it_without_further_queries(
         self, record, request_of, user, django_assert_num_queries
     ):

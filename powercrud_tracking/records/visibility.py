@@ -8,15 +8,20 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.views.generic import View
 
-from powercrud_tracking.config.dashboard_config import get_config, load
+from powercrud_tracking.config.dashboard_config import DashboardConfig, get_config, load
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
 from powercrud_tracking.records import mapping, reading
 from powercrud_tracking.records.reading import Record
 
 
-def may_view_records(user: Any) -> bool:
-    """Return whether somebody holds the view permission of the record model."""
-    meta = mapping.get_record_map(get_config()).model._meta
+def may_view_records(user: Any, config: DashboardConfig | None = None) -> bool:
+    """Return whether a user holds the view permission of the record model.
+
+    Args:
+        user: who asks.
+        config: whose record model; the setting's, unless given.
+    """
+    meta = mapping.get_record_map(config or get_config()).model._meta
     return bool(user.has_perm(f"{meta.app_label}.view_{meta.model_name}"))
 
 

@@ -109,3 +109,11 @@ class UnmigratedRecord(AbstractAsyncTaskRecord):
     class Meta(AbstractAsyncTaskRecord.Meta):
         managed = False
         db_table = "nobody_has_made_it"
+
+
+class BrokenRecord(AbstractAsyncTaskRecord):
+    """A table that exists and lacks most columns of its model."""
+
+    class Meta(AbstractAsyncTaskRecord.Meta):
+        managed = False
+        db_table = "project_widget"
