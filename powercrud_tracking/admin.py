@@ -73,8 +73,8 @@ class AsyncTaskRecordAdmin(ReadOnlyAdmin):
         "user_label",
         "affected_objects",
         "created_at",
-        "waited",
-        "ran",
+        "queue_time",
+        "run_time",
         "message",
         "task_page",
     )
@@ -94,8 +94,8 @@ class AsyncTaskRecordAdmin(ReadOnlyAdmin):
                     "completed_at",
                     "failed_at",
                     "updated_at",
-                    "waited",
-                    "ran",
+                    "queue_time",
+                    "run_time",
                 )
             },
         ),
@@ -136,13 +136,13 @@ class AsyncTaskRecordAdmin(ReadOnlyAdmin):
     def title(self, row: AsyncTaskRecord) -> str:
         return self._get_record(row).title
 
-    @admin.display(description=_("waited"))
-    def waited(self, row: AsyncTaskRecord) -> str:
-        return duration(self._get_record(row).waited)
+    @admin.display(description=_("queue time"))
+    def queue_time(self, row: AsyncTaskRecord) -> str:
+        return duration(self._get_record(row).queue_time)
 
-    @admin.display(description=_("ran"))
-    def ran(self, row: AsyncTaskRecord) -> str:
-        return duration(self._get_record(row).ran)
+    @admin.display(description=_("run time"))
+    def run_time(self, row: AsyncTaskRecord) -> str:
+        return duration(self._get_record(row).run_time)
 
 
 @admin.register(AsyncTaskAttempt)

@@ -25,6 +25,7 @@ class Status(TextChoices):
 ALL = frozenset(Status)
 OPEN = frozenset({Status.PENDING, Status.IN_PROGRESS})
 FINISHED = ALL - OPEN
+FAILURES = frozenset({Status.FAILED, Status.LOST})
 
 
 class Event(StrEnum):
@@ -86,7 +87,6 @@ _ALWAYS = Write()
 _IF_EMPTY = Write(fill=ALL)
 _UNLESS_SUCCESS = Write(keep=frozenset({Status.SUCCESS}))
 _WHILE_OPEN = Write(keep=FINISHED)
-_BROKEN = frozenset({Status.FAILED, Status.LOST})
 _SUCCEEDED = frozenset({Status.SUCCESS})
 
 TABLE: Mapping[Event, Rule] = {
@@ -118,7 +118,7 @@ TABLE: Mapping[Event, Rule] = {
             "group": _IF_EMPTY,
             "queue_id": _IF_EMPTY,
         },
-        clears={"failed_at": _BROKEN, "cleaned": _BROKEN},
+        clears={"failed_at": FAILURES, "cleaned": FAILURES},
         counts=frozenset({"attempts"}),
     ),
     Event.PROGRESS: Rule(

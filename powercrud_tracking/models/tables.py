@@ -4,7 +4,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from powercrud_tracking.lifecycle import Status
+from powercrud_tracking.lifecycle import FAILURES, Status
 from powercrud_tracking.models.querysets import AsyncTaskRecordQuerySet
 
 
@@ -79,7 +79,7 @@ class AsyncTaskAttempt(models.Model):
     outcome = models.CharField(
         _("outcome"),
         max_length=16,
-        choices=[(s.value, s.label) for s in (Status.FAILED, Status.LOST)],
+        choices=[(s.value, s.label) for s in sorted(FAILURES)],
     )
     exception_class = models.CharField(_("exception"), max_length=255, blank=True, default="")
     message = models.TextField(_("message"), blank=True, default="")

@@ -10,6 +10,7 @@ from django.utils import timezone
 from powercrud_tracking.config.dashboard_config import DEFAULT_FIELDS, DashboardConfig, get_config
 from powercrud_tracking.lifecycle import OPEN, Status
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
+from powercrud_tracking.records import derived
 from powercrud_tracking.records.mapping import RecordMap, get_record_map
 from powercrud_tracking.serialization.estimates import Measure, find_measure
 
@@ -73,25 +74,16 @@ class Record:
 
     @property
     def ended_at(self) -> datetime | None:
-        """When the task ended, however it did; ``None`` while it is open."""
-        return None if self.is_open else self.completed_at or self.failed_at
+        return derived.find_end(self.status, self.completed_at, self.failed_at)
 
     @property
-    def waited(self) -> timedelta | None:
-        """How long it was queued before its last attempt began, or has been until now."""
-        if self.created_at is None or (self.started_at is None and not self.is_open):
-            return None
-        waited: timedelta = (self.started_at or timezone.now()) - self.created_at
-        return max(waited, timedelta())
+    def queue_time(self) -> timedelta | None:
+        return derived.find_queue_time(self.status, self.created_at, self.started_at, self.attempts)
 
     @property
-    def ran(self) -> timedelta | None:
-        """How long its last attempt ran, or has been running until now."""
-        until = timezone.now() if self.is_open else self.ended_at
-        if self.started_at is None or until is None:
-            return None
-        ran: timedelta = until - self.started_at
-        return max(ran, timedelta())
+    def run_time(self) -> timedelta | None:
+        """How long its last attempt ran."""
+        return derived.find_run_time(self.status, self.started_at, self.ended_at)
 
     @property
     def progress_text(self) -> str:

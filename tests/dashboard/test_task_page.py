@@ -397,3 +397,22 @@ class TestCustomTable:
         assert re.findall(r"<dt>(.*?)</dt>", content) == ["Task name"]
         assert "None" not in content
         assert "<h2>" not in content
+
+
+class TestLostTask:
+    def test_its_run_time_is_unknown_on_every_page(self, admin_client):
+        at = timezone.now()
+        make(status="lost", attempts=1, started_at=at - timedelta(hours=3), failed_at=at)
+        make_attempt(1, outcome="lost", started_at=at - timedelta(hours=3), ended_at=at)
+        make(task_name="another", status="success", completed_at=at)
+
+        pages = [
+            get(admin_client, url)
+            for url in (
+                reverse("powercrud_tracking:list"),
+                reverse("powercrud_tracking:overview"),
+                reverse("admin:powercrud_tracking_asynctaskrecord_changelist"),
+            )
+        ]
+
+        assert [page for page in pages if "3 h 0 min" in page] == []

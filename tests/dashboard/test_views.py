@@ -594,9 +594,7 @@ class TestVisible:
         settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": f"tests.dashboard.test_views.{name}"}
         client.force_login(auditor)
 
-        with pytest.raises(
-            ImproperlyConfigured, match=f"VISIBLE .{__name__}.{name}. must"
-        ):
+        with pytest.raises(ImproperlyConfigured, match=f"VISIBLE .{__name__}.{name}. must"):
             client.get(LIST)
 
     def test_the_list_shows_only_those_rows(self, client, auditor):

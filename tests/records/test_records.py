@@ -158,41 +158,17 @@ class TestTimes:
     def test_a_finished_task_ended_when_it_succeeded_or_failed(self, now, field):
         assert make(status="failed", **{field: now}).ended_at == now
 
-    def test_it_waited_from_the_launch_to_the_start(self, now):
-        record = make(created_at=now - timedelta(minutes=5), started_at=now)
+    def test_queue_time_and_run_time_are_read_from_its_columns(self, now):
+        record = make(
+            status="success",
+            attempts=1,
+            created_at=now - timedelta(minutes=5),
+            started_at=now - timedelta(minutes=3),
+            completed_at=now,
+        )
 
-        assert record.waited == timedelta(minutes=5)
-
-    def test_a_queued_task_is_waiting_until_now(self, now):
-        record = make(created_at=now - timedelta(minutes=5))
-
-        assert timedelta(minutes=5) <= record.waited < timedelta(minutes=6)
-
-    def test_a_task_that_ended_without_a_start_is_not_said_to_have_waited(self, now):
-        assert make(status="failed", created_at=now).waited is None
-
-    def test_clocks_that_differ_make_no_negative_wait(self, now):
-        record = make(created_at=now, started_at=now - timedelta(seconds=1))
-
-        assert record.waited == timedelta()
-
-    def test_it_ran_from_the_start_to_the_end(self, now):
-        record = make(status="success", started_at=now - timedelta(hours=1), completed_at=now)
-
-        assert record.ran == timedelta(hours=1)
-
-    def test_a_running_task_has_been_running_until_now(self, now):
-        record = make(status="in_progress", started_at=now - timedelta(hours=1))
-
-        assert timedelta(hours=1) <= record.ran < timedelta(hours=2)
-
-    def test_a_task_that_never_started_did_not_run(self, now):
-        assert make(status="failed", failed_at=now).ran is None
-
-    def test_clocks_that_differ_make_no_negative_run(self, now):
-        record = make(status="success", started_at=now, completed_at=now - timedelta(seconds=1))
-
-        assert record.ran == timedelta()
+        assert record.queue_time == timedelta(minutes=2)
+        assert record.run_time == timedelta(minutes=3)
 
 
 class TestProgress:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from powercrud_tracking.dashboard.overview.finished_tasks import Ended
-from powercrud_tracking.lifecycle import Status
+from powercrud_tracking.lifecycle import FAILURES, Status
 
-_BROKEN = frozenset({Status.FAILED, Status.LOST})
 _MOST_WORDS = 6
 _MOST_LETTERS = 60
 
@@ -52,7 +51,7 @@ def get_failure_groups(ended: Iterable[Ended]) -> list[FailureGroup]:
     counts: Counter[tuple[str, Status, str, bool]] = Counter()
     latest: dict[tuple[str, Status, str, bool], Ended] = {}
     for each in ended:
-        if each.status in _BROKEN:
+        if each.status in FAILURES:
             key = (each.func or "", Status(each.status), *find_kind(each.status, each.message))
             counts[key] += 1
             latest.setdefault(key, each)

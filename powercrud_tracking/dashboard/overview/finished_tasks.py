@@ -4,8 +4,9 @@ from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import NamedTuple
 
-from powercrud_tracking.lifecycle import FINISHED, Status
+from powercrud_tracking.lifecycle import FINISHED
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
+from powercrud_tracking.records import derived
 
 LIMIT = 500
 """Of how many of the newest tasks figures are derived: reading them is what the page costs."""
@@ -21,21 +22,17 @@ class Ended(NamedTuple):
     started_at: datetime | None = None
     completed_at: datetime | None = None
     failed_at: datetime | None = None
+    attempts: int | None = None
 
     @property
-    def waited(self) -> timedelta | None:
-        """How long it was queued before its last attempt began."""
-        if self.started_at is None:
-            return None
-        return max(self.started_at - self.created_at, timedelta())
+    def queue_time(self) -> timedelta | None:
+        return derived.find_queue_time(self.status, self.created_at, self.started_at, self.attempts)
 
     @property
-    def ran(self) -> timedelta | None:
-        """How long its last attempt ran; that of a lost task nobody knows."""
-        until = self.completed_at or self.failed_at
-        if self.started_at is None or until is None or self.status == Status.LOST:
-            return None
-        return max(until - self.started_at, timedelta())
+    def run_time(self) -> timedelta | None:
+        """How long its last attempt ran."""
+        ended_at = derived.find_end(self.status, self.completed_at, self.failed_at)
+        return derived.find_run_time(self.status, self.started_at, ended_at)
 
 
 def get_ended(rows: AsyncTaskRecordQuerySet) -> list[Ended]:

@@ -13,7 +13,7 @@ from powercrud_tracking.dashboard.overview.failure_groups import FailureGroup, g
 from powercrud_tracking.dashboard.overview.finished_tasks import LIMIT, get_ended
 from powercrud_tracking.dashboard.overview.throughput import Hour
 from powercrud_tracking.dashboard.overview.timings import Timing, get_timings
-from powercrud_tracking.lifecycle import FINISHED, OPEN, Status
+from powercrud_tracking.lifecycle import FAILURES, FINISHED, OPEN, Status
 from powercrud_tracking.maintenance import clusters
 from powercrud_tracking.maintenance.clusters import Queue
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
@@ -145,8 +145,8 @@ def read_overview(
     found = read_figures(rows, figures)
     ended = get_ended(recent)
     has_timings = {"func", "started_at", "completed_at"} <= rows.names.keys()
-    runs = [each for each in ended if each.ran is not None]
-    broken = [each for each in ended if each.status in (Status.FAILED, Status.LOST)]
+    runs = [each for each in ended if each.run_time is not None]
+    broken = [each for each in ended if each.status in FAILURES]
     return Overview(
         queue=queue,
         since=since,

@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Expression
 from django.utils import timezone
 
-from powercrud_tracking.lifecycle import OPEN, Status
+from powercrud_tracking.lifecycle import FAILURES, OPEN, Status
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
 from powercrud_tracking.records.counts import Count, build_counts, get_count
 
@@ -18,7 +18,7 @@ HOURS = 24
 OUTCOMES: Mapping[str, frozenset[Status]] = {
     "success": frozenset({Status.SUCCESS}),
     "open": OPEN,
-    "broken": frozenset({Status.FAILED, Status.LOST}),
+    "broken": FAILURES,
 }
 """What is told apart of an hour's tasks."""
 

@@ -11,10 +11,10 @@ from powercrud_tracking.dashboard.overview.finished_tasks import Ended
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """What is usual and what is long: half of the values are no longer than ``p50``."""
+    """Half of the values are no longer than ``p50``; ``None`` if there are no values."""
 
-    p50: timedelta
-    p95: timedelta
+    p50: timedelta | None = None
+    p95: timedelta | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Timing:
     Args:
         func: its dotted path.
         runs: how many were measured.
-        waited: in the queue, before the last attempt.
+        waited: in the queue, before the first attempt; unknown for tasks that were run again.
         ran: the last attempt.
         total: the work of all these runs together.
     """
@@ -45,9 +45,10 @@ def get_timings(ended: Iterable[Ended]) -> list[Timing]:
     waited: dict[str, list[timedelta]] = defaultdict(list)
     ran: dict[str, list[timedelta]] = defaultdict(list)
     for each in ended:
-        if each.waited is not None and each.ran is not None:
-            waited[each.func or ""].append(each.waited)
-            ran[each.func or ""].append(each.ran)
+        if each.run_time is not None:
+            ran[each.func or ""].append(each.run_time)
+            if each.queue_time is not None:
+                waited[each.func or ""].append(each.queue_time)
     timings = [
         Timing(
             func=func,
@@ -62,6 +63,8 @@ def get_timings(ended: Iterable[Ended]) -> list[Timing]:
 
 
 def _spread(ordered: Sequence[timedelta]) -> Spread:
+    if not ordered:
+        return Spread()
     return Spread(p50=get_percentile(ordered, 50), p95=get_percentile(ordered, 95))
 
 

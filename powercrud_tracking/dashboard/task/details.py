@@ -10,8 +10,9 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from powercrud_tracking.dashboard.task import highlighting
-from powercrud_tracking.lifecycle import Status
+from powercrud_tracking.lifecycle import FAILURES
 from powercrud_tracking.models import AsyncTaskAttempt
+from powercrud_tracking.records import derived
 from powercrud_tracking.records.reading import Record
 from powercrud_tracking.serialization.failures import parse_failure
 from powercrud_tracking.serialization.tracebacks import Frame, parse_traceback
@@ -66,7 +67,7 @@ class ShownFailure:
         number: of the attempt; ``None`` if no attempt was kept.
         outcome: failed or lost, in words.
         message: the reason, in one line.
-        started_at, ended_at, worker: of the attempt.
+        ended_at, worker, run_time: of the attempt.
         exceptions: with the project's own frames, the one that counts first.
         traceback: the whole text, in colours; empty if there is none.
     """
@@ -75,17 +76,12 @@ class ShownFailure:
     number: int | None
     outcome: Any
     message: str
-    started_at: datetime | None
     ended_at: datetime | None
     worker: str
     exceptions: Sequence[ShownException]
     traceback: SafeString | str
 
-    @property
-    def ran(self) -> timedelta | None:
-        if self.started_at is None or self.ended_at is None:
-            return None
-        return max(self.ended_at - self.started_at, timedelta())
+    run_time: timedelta | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,10 +114,10 @@ def get_failures(
     for attempt in attempts:
         budget -= len(attempt.traceback)
         shown.append(_show_attempt(attempt, in_colours=budget >= 0))
-    if record.status not in {Status.FAILED, Status.LOST}:
+    if record.status not in FAILURES:
         return None, shown
-    is_of_now = attempts and (record.attempts is None or attempts[0].number >= record.attempts)
-    if is_of_now:
+    current, _ = derived.split_attempts(record, attempts)
+    if current is not None:
         return shown[0], shown[1:]
     return _find_failure_in_result(record), shown
 
@@ -133,8 +129,8 @@ def _show_attempt(attempt: AsyncTaskAttempt, *, in_colours: bool) -> ShownFailur
         number=attempt.number,
         outcome=attempt.get_outcome_display(),
         message=attempt.message,
-        started_at=attempt.started_at,
         ended_at=attempt.ended_at,
+        run_time=derived.find_run_time(attempt.outcome, attempt.started_at, attempt.ended_at),
         worker=attempt.worker,
         exceptions=_show_exceptions(trace),
         traceback=highlighting.highlight_traceback(trace) if in_colours else trace,
@@ -151,8 +147,8 @@ def _find_failure_in_result(record: Record) -> ShownFailure | None:
         number=None,
         outcome=record.status.label if record.status else "",
         message=failure.reason,
-        started_at=record.started_at,
         ended_at=record.ended_at,
+        run_time=record.run_time,
         worker=record.worker or "",
         exceptions=_show_exceptions(failure.traceback),
         traceback=highlighting.highlight_traceback(failure.traceback),

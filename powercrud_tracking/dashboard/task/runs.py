@@ -8,8 +8,9 @@ from typing import Any
 
 from django.utils import timezone
 
-from powercrud_tracking.lifecycle import OPEN, Status
+from powercrud_tracking.lifecycle import FAILURES, Status
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
+from powercrud_tracking.records import derived
 from powercrud_tracking.records.reading import Record
 
 MOST = 60
@@ -106,7 +107,7 @@ def find_runs(
     now = now or timezone.now()
     durations = [_find_duration(values, now) for values in latest]
     is_inside = any(values["task_name"] == record.task_name for values in latest)
-    reference = None if is_inside else record.ran
+    reference = None if is_inside else record.run_time
     known = [each for each in [*durations, reference] if each is not None]
     longest = max(known, default=_NOTHING)
     top = min(longest, _MOST_MEDIANS * _get_median(known)) if known else longest
@@ -137,7 +138,7 @@ def find_runs(
         median=_get_median(good) if good else None,
         reference=None if reference is None else HEIGHT - _get_height(reference, top),
         succeeded=sum(bar.status is Status.SUCCESS for bar in bars),
-        failed=sum(bar.status in {Status.FAILED, Status.LOST} for bar in bars),
+        failed=sum(bar.status in FAILURES for bar in bars),
     )
 
 
@@ -147,10 +148,9 @@ def _find_status(values: Mapping[str, Any]) -> Status | None:
 
 
 def _find_duration(values: Mapping[str, Any], now: datetime) -> timedelta | None:
-    started = values.get("started_at")
-    ended = values.get("completed_at") or values.get("failed_at")
-    until = now if _find_status(values) in OPEN else ended
-    return None if started is None or until is None else max(until - started, _NOTHING)
+    status = _find_status(values)
+    ended_at = derived.find_end(status, values.get("completed_at"), values.get("failed_at"))
+    return derived.find_run_time(status, values.get("started_at"), ended_at, now=now)
 
 
 def _get_median(durations: Sequence[timedelta]) -> timedelta:

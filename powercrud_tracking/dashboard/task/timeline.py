@@ -15,6 +15,7 @@ from django.utils.translation import ngettext
 
 from powercrud_tracking.lifecycle import OPEN, Status
 from powercrud_tracking.models import AsyncTaskAttempt
+from powercrud_tracking.records.derived import split_attempts
 from powercrud_tracking.records.reading import Record
 
 WIDTH = 1000
@@ -103,30 +104,26 @@ def build_timeline(
         now: for open tasks; this moment unless given.
     """
     story = _Story(record, now or timezone.now())
-    story.tell([*_get_kept_runs(record, attempts), *_find_last_run(record, attempts)])
+    current, earlier = split_attempts(record, attempts)
+    story.tell([*_get_kept_runs(earlier), *_find_last_run(record, current, earlier)])
     if not story.parts:
         return None
-    if _was_misjudged(record, attempts):
+    if _was_misjudged(record, current):
         story.notes.append(_("It was judged lost for a while, and then gave a sign of life."))
     known = [part.duration for part in story.parts if part.duration is not None]
     total = sum(known, _NOTHING)
     return Timeline(parts=_lay_out(story.parts, total), total=total, notes=tuple(story.notes))
 
 
-def _is_last(record: Record, attempt: AsyncTaskAttempt) -> bool:
-    """Return whether a kept attempt is the one that the record itself speaks of."""
-    if record.attempts is not None:
-        return bool(attempt.number >= record.attempts)
-    return record.started_at is not None and attempt.started_at == record.started_at
+def _was_misjudged(record: Record, current: AsyncTaskAttempt | None) -> bool:
+    return (
+        current is not None
+        and current.outcome == Status.LOST
+        and record.status in OPEN | {Status.SUCCESS}
+    )
 
 
-def _was_misjudged(record: Record, attempts: Sequence[AsyncTaskAttempt]) -> bool:
-    return any(
-        attempt.outcome == Status.LOST and _is_last(record, attempt) for attempt in attempts
-    ) and record.status in OPEN | {Status.SUCCESS}
-
-
-def _get_kept_runs(record: Record, attempts: Sequence[AsyncTaskAttempt]) -> list[_Run]:
+def _get_kept_runs(attempts: Sequence[AsyncTaskAttempt]) -> list[_Run]:
     return [
         _Run(
             number=attempt.number,
@@ -135,19 +132,19 @@ def _get_kept_runs(record: Record, attempts: Sequence[AsyncTaskAttempt]) -> list
             end=attempt.ended_at,
         )
         for attempt in reversed(attempts)
-        if not _is_last(record, attempt)
     ]
 
 
-def _find_last_run(record: Record, attempts: Sequence[AsyncTaskAttempt]) -> list[_Run]:
+def _find_last_run(
+    record: Record, current: AsyncTaskAttempt | None, earlier: Sequence[AsyncTaskAttempt]
+) -> list[_Run]:
     """Return the attempt that the record itself speaks of, if it has begun."""
     if record.started_at is None or record.status is None:
         return []
-    number = record.attempts or (attempts[0].number + 1 if attempts else None)
-    if attempts and _is_last(record, attempts[0]):
-        number = attempts[0].number
-    end = None if record.is_open else record.ended_at
-    return [_Run(number=number, status=record.status, start=record.started_at, end=end)]
+    number = record.attempts or (earlier[0].number + 1 if earlier else None)
+    if current is not None:
+        number = current.number
+    return [_Run(number=number, status=record.status, start=record.started_at, end=record.ended_at)]
 
 
 class _Story:

@@ -26,6 +26,7 @@ def make_record(status, *, result=None, attempts=1, **values):
         "objects": None,
         "started_at": NOW,
         "ended_at": NOW,
+        "run_time": None,
     }
     return SimpleNamespace(
         status=Status(status), result=result, attempts=attempts, worker="", **{**given, **values}
@@ -57,7 +58,7 @@ class TestFailures:
 
         assert failure.number == 2
         assert [each.number for each in earlier] == [1]
-        assert failure.ran == timedelta(seconds=3)
+        assert failure.run_time == timedelta(seconds=3)
 
     @pytest.mark.parametrize("status", ["success", "in_progress"])
     def test_a_task_that_has_not_failed_has_only_earlier_ones(self, status):
