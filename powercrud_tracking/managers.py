@@ -13,6 +13,7 @@ from powercrud.async_manager import AsyncManager
 from powercrud_tracking.config import layers, travel
 from powercrud_tracking.config.dashboard_config import get_config, load
 from powercrud_tracking.lifecycle import Event, Status
+from powercrud_tracking.maintenance.reconcile import reconcile
 from powercrud_tracking.recording import attempts, bulk_arguments, endings, launches
 from powercrud_tracking.recording.attempts import Ended
 from powercrud_tracking.recording.batches import keep_attempt
@@ -35,6 +36,19 @@ __all__ = [
     "find_launching_manager",
     "take_ended",
 ]
+
+
+def find_named_manager(travelling: Mapping[str, Any]) -> "ModelTrackingAsyncManager | None":
+    """Return the manager that a task names, or ``None`` if it names none of this package.
+
+    Args:
+        travelling: what the launch added to the queued package, or the task's arguments.
+    """
+    path = travelling.get("manager_class")
+    if not path:
+        return None
+    manager = AsyncManager.resolve_manager(path, config=travelling.get("manager_config"))
+    return manager if isinstance(manager, ModelTrackingAsyncManager) else None
 
 
 class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
@@ -80,6 +94,15 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
             "manager_class": f"{cls.__module__}.{cls.__qualname__}",
             "manager_config": travel.pack(self.config, layers.get_class_config(self)),
         }
+
+    def get_manager_for(self, task: Task) -> "ModelTrackingAsyncManager":
+        """Return the manager that records an ended task: the one its arguments name, or this one.
+
+        Args:
+            task: django-q2's result. Arguments that can no longer be unpickled are text.
+        """
+        kwargs = task.kwargs if isinstance(task.kwargs, Mapping) else {}
+        return find_named_manager(kwargs) or self
 
     # --- formatting hooks --------------------------------------------------------------
 
@@ -286,10 +309,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
             PowerCRUD's summary with ``active_tasks`` (a number), ``cleaned`` and ``skipped`` (by
             task name).
         """
-        # Upkeep stands below managers in the order of imports: it asks one to write.
-        from powercrud_tracking import upkeep
-
-        report = upkeep.reconcile()
+        report = reconcile(self)
         active = self.get_active_tasks()
         summary: dict[str, Any] = {"active_tasks": len(active), "cleaned": {}, "skipped": {}}
         for task_name in sorted(active):

@@ -17,13 +17,12 @@ from django.db import router
 from django.utils import timezone
 from django_q.models import Task
 from django_q.signals import post_execute, post_execute_in_worker, pre_enqueue, pre_execute
-from powercrud.async_manager import AsyncManager
 
 from powercrud_tracking import factory
 from powercrud_tracking.config.dashboard_config import get_config
 from powercrud_tracking.config.travel import PACKAGE_KEY
 from powercrud_tracking.lifecycle import Event, Status
-from powercrud_tracking.managers import ModelTrackingAsyncManager
+from powercrud_tracking.managers import ModelTrackingAsyncManager, find_named_manager
 from powercrud_tracking.recording.endings import take_ended
 from powercrud_tracking.recording.launches import HOOK, find_launching_manager
 from powercrud_tracking.recording.lock_limits import MOST_SECONDS, limit_waiting
@@ -79,19 +78,12 @@ def _find_manager_of_predecessor(task: Mapping[str, Any]) -> ModelTrackingAsyncM
 
 
 def find_manager(task: Mapping[str, Any]) -> ModelTrackingAsyncManager | None:
-    """Return the manager that records this task, or ``None`` if the task is not ours."""
-    travelling = task.get(PACKAGE_KEY) or task["kwargs"]
-    path, config = travelling.get("manager_class"), travelling.get("manager_config")
-    if not path:
-        return None
-    manager = AsyncManager.resolve_manager(path, config=config)
-    if isinstance(manager, ModelTrackingAsyncManager):
-        return manager
-    if PACKAGE_KEY not in task:
-        return None
-    # PowerCRUD has logged why. The task is ours all the same.
-    configured: ModelTrackingAsyncManager = factory.get_manager()
-    return configured
+    """Return the manager that records this task, or ``None`` if the task is not recorded."""
+    manager = find_named_manager(task.get(PACKAGE_KEY) or task["kwargs"])
+    if manager is None and PACKAGE_KEY in task:
+        # PowerCRUD has logged why that manager cannot be built. The task is recorded all the same.
+        return factory.get_manager()
+    return manager
 
 
 def _take_over(task: Mapping[str, Any]) -> None:

@@ -21,6 +21,7 @@ from powercrud_tracking.dashboard.task.details import (
 )
 from powercrud_tracking.dashboard.task.runs import find_runs
 from powercrud_tracking.dashboard.task.timeline import build_timeline
+from powercrud_tracking.maintenance.prune import find_prune_time
 from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecordQuerySet
 from powercrud_tracking.recording.attempts import get_attempts
 from powercrud_tracking.records import reading
@@ -33,7 +34,6 @@ from powercrud_tracking.records.visibility import (
     get_visible_rows,
     may_view_records,
 )
-from powercrud_tracking.upkeep import find_prune_time
 
 CHART_HEIGHT = 176
 """Pixels."""

@@ -1,4 +1,4 @@
-"""Bring tasks of the past into the record table: an old table's rows, and django-q2's results."""
+"""Bring tasks of the task into the record table: an old table's rows, and django-q2's results."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,7 +10,6 @@ from django.db import models, router, transaction
 from django.db.models import Q, prefetch_related_objects
 from django_q.models import Task
 
-from powercrud_tracking import factory
 from powercrud_tracking.config.dashboard_config import (
     DEFAULT_FIELDS,
     FIELD_ALIASES,
@@ -19,8 +18,8 @@ from powercrud_tracking.config.dashboard_config import (
 from powercrud_tracking.config.problems import get_guess
 from powercrud_tracking.config.references import find_field
 from powercrud_tracking.lifecycle import Status
-from powercrud_tracking.maintenance import history
-from powercrud_tracking.maintenance.history import Historian, Past
+from powercrud_tracking.maintenance import imported
+from powercrud_tracking.maintenance.imported import BackfillMapper, ImportedTask
 from powercrud_tracking.recording.recorder import get_recorder
 from powercrud_tracking.recording.values import ValueBuilder
 from powercrud_tracking.records import mapping, reading
@@ -38,7 +37,7 @@ class BackfillError(Exception):
 
 @dataclass
 class Backfilled:
-    """What became of the tasks of the past.
+    """What became of the tasks of the task.
 
     Args:
         added: where they came from to how many rows were made.
@@ -52,6 +51,7 @@ class Backfilled:
 
 
 def backfill(
+    manager: Any,
     *,
     source: type[models.Model] | None = None,
     field_map: Mapping[str, str | None] | None = None,
@@ -65,6 +65,7 @@ def backfill(
     a row is left untouched, so this can be repeated. Each batch is a transaction of its own.
 
     Args:
+        manager: the ``ModelTrackingAsyncManager`` whose table is filled.
         source: the model of the old table.
         field_map: logical names to the fields of that model; those of PowerCRUD's sample model
             unless given. ``None``: do not read.
@@ -77,7 +78,7 @@ def backfill(
         django.core.exceptions.ImproperlyConfigured: the setting is.
         django.db.Error: the database refused. The batches before are in the table.
     """
-    run = _Run(dry_run=dry_run)
+    run = _Run(manager, dry_run=dry_run)
     if source is not None:
         old = get_old_map(source, field_map or {})
         run.read_table(old, _get_statuses(statuses or {}))
@@ -129,13 +130,13 @@ def _get_statuses(statuses: Mapping[str, str]) -> dict[str, Status]:
 
 
 class _Run:
-    def __init__(self, *, dry_run: bool) -> None:
+    def __init__(self, manager: Any, *, dry_run: bool) -> None:
         self.report = Backfilled()
-        self._manager = factory.get_manager()
+        self._manager = manager
         self._config = self._manager.config
         self._recorder = get_recorder(self._config)
         values = ValueBuilder(self._config, self._recorder.fields, self._manager)
-        self._historian = Historian(self._config, values)
+        self._mapper = BackfillMapper(self._config, values)
         self._using = router.db_for_write(self._recorder.model)
         # A rehearsal has no table to look into for what it would have added.
         self._rehearsed: set[str] | None = set() if dry_run else None
@@ -148,9 +149,9 @@ class _Run:
             if user is not None and user.is_relation:
                 prefetch_related_objects(batch, user.name)
             named = self._keep_new(batch, lambda row: str(getattr(row, name) or ""))
-            tasks = history.find_best(_get_results().filter(name__in=list(named)))
-            users = history.load_users(tasks.values())
-            pasts = []
+            tasks = imported.find_best(_get_results().filter(name__in=list(named)))
+            users = imported.load_users(tasks.values())
+            tasks_ = []
             for task_name, row in named.items():
                 word = getattr(row, status)
                 meaning = statuses.get(str(word).lower())
@@ -161,10 +162,10 @@ class _Run:
                     self.report.left_out[f"the status {word!r} is unknown"] += 1
                     continue
                 task = tasks.get(task_name)
-                pasts.append(
-                    self._historian.read_row(row, old, status=meaning, task=task, users=users)
+                tasks_.append(
+                    self._mapper.read_row(row, old, status=meaning, task=task, users=users)
                 )
-            self._write(pasts, old.model._meta.label)
+            self._write(tasks_, old.model._meta.label)
 
     def read_results(self) -> None:
         """Bring in what django-q2 remembers."""
@@ -173,7 +174,7 @@ class _Run:
             tasks = _get_results().filter(success=success)
             for batch in _walk(tasks, order=("-stopped", "-pk")):
                 named = self._keep_new(batch, lambda task: task.name)
-                self._write(self._historian.read_results(named.values()), RESULTS)
+                self._write(self._mapper.read_results(named.values()), RESULTS)
 
     def _keep_new(self, batch: Iterable[Any], get_name: Any) -> dict[str, Any]:
         """Return by name those that have no row yet; the first of several of one name."""
@@ -194,15 +195,15 @@ class _Run:
         self.report.existing += len(there)
         return {task_name: row for task_name, row in named.items() if task_name not in there}
 
-    def _write(self, pasts: Sequence[Past], origin: str) -> None:
+    def _write(self, tasks_: Sequence[ImportedTask], origin: str) -> None:
         if self._rehearsed is not None:
-            self._rehearsed.update(past.task_name for past in pasts)
-            self.report.added[origin] += len(pasts)
+            self._rehearsed.update(task.task_name for task in tasks_)
+            self.report.added[origin] += len(tasks_)
             return
-        with transaction.atomic(using=self._using) if pasts else nullcontext():
-            for past in pasts:
-                defaults = self._manager.get_create_defaults(past.task_name, past.payload)
-                if self._recorder.import_row(past.task_name, past.values, defaults):
+        with transaction.atomic(using=self._using) if tasks_ else nullcontext():
+            for task in tasks_:
+                defaults = self._manager.get_create_defaults(task.task_name, task.payload)
+                if self._recorder.import_row(task.task_name, task.values, defaults):
                     self.report.added[origin] += 1
                 else:
                     # It was launched, or brought in, by somebody else at this moment.

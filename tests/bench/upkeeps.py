@@ -11,7 +11,7 @@ from django_q.models import Task
 
 from powercrud_tracking import upkeep
 from powercrud_tracking.lifecycle import Status
-from powercrud_tracking.maintenance import evidence
+from powercrud_tracking.maintenance import queue
 from powercrud_tracking.models import AsyncTaskRecord
 from tests.bench.meter import measure, write_table
 
@@ -23,7 +23,7 @@ KNOWN = 1_000
 def report(*, quick: bool) -> str:
     """Return the table of reconciling ten thousand rows and pruning a hundred thousand."""
     share = 10 if quick else 1
-    looking = 1000 * (evidence.LOOKS - 1) * evidence.PAUSE
+    looking = 1000 * (queue.LOOKS - 1) * queue.PAUSE
     rows = []
 
     _make(OPEN // share, status=Status.IN_PROGRESS, attempts=1, worker="elsewhere:1")

@@ -526,7 +526,7 @@ class TestOverview:
         assert 'role="alert"' not in admin_client.get(OVERVIEW).content.decode()
 
     def test_a_broker_that_does_not_answer_is_unknown(self, admin_client, monkeypatch):
-        monkeypatch.setattr(Conf, "BROKER_CLASS", "tests.maintenance.test_clusters.BrokenBroker")
+        monkeypatch.setattr(Conf, "BROKER_CLASS", "tests.support.brokers.BrokenBroker")
 
         content = admin_client.get(OVERVIEW).content.decode()
 

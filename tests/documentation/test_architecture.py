@@ -27,8 +27,6 @@ PURE = ("lifecycle", "serialization")
 """What needs neither settings, nor the registry of apps, nor a database."""
 
 UNTIL_MOVED = {
-    ("managers", "upkeep"),
-    ("maintenance.backfill", "factory"),
     ("config.references", "managers"),
     ("config.references", "factory"),
 }

@@ -13,9 +13,10 @@ from django_q.models import Task
 from powercrud_tracking.factory import get_manager
 from powercrud_tracking.lifecycle import Status
 from powercrud_tracking.maintenance import backfill as module
-from powercrud_tracking.maintenance.backfill import RESULTS, BackfillError, backfill
+from powercrud_tracking.maintenance.backfill import RESULTS, BackfillError
 from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
 from powercrud_tracking.signals import task_recorded
+from powercrud_tracking.upkeep import backfill
 from tests.project.models import BespokeRecord, InheritedRecord, OldLog
 
 pytestmark = pytest.mark.django_db
@@ -521,9 +522,9 @@ class TestBatches:
         for number in range(6):
             make_result(f"task-{number}")
         read = []
-        find = module.Historian.read_results
+        find = module.BackfillMapper.read_results
         monkeypatch.setattr(
-            module.Historian,
+            module.BackfillMapper,
             "read_results",
             lambda self, tasks: read.append(len(tasks)) or find(self, tasks),
         )

@@ -8,11 +8,11 @@ from django.core.management import BaseCommand, CommandError, call_command
 from django.utils import timezone
 
 from powercrud_tracking.lifecycle import Status
-from powercrud_tracking.maintenance import backfill, evidence
+from powercrud_tracking.maintenance import backfill, queue
 from powercrud_tracking.management.commands.backfill_async_dashboard import Command
 from powercrud_tracking.models import AsyncTaskRecord
-from tests.maintenance.test_upkeep import GONE, HERE, get_status, make_result, make_row
 from tests.project.models import BespokeRecord, InheritedRecord
+from tests.support.maintenance import GONE, HERE, get_status, make_result, make_row
 
 pytestmark = pytest.mark.django_db
 
@@ -26,7 +26,7 @@ def call(*args, **options):
 class TestReconcile:
     @pytest.fixture(autouse=True)
     def three_silent_tasks(self, monkeypatch):
-        monkeypatch.setattr(evidence, "PAUSE", 0)
+        monkeypatch.setattr(queue, "PAUSE", 0)
         make_row("ended", worker=GONE)
         make_result("ended")
         make_row("dead", worker=GONE)

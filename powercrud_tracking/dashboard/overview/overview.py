@@ -14,8 +14,7 @@ from powercrud_tracking.dashboard.overview.finished_tasks import LIMIT, get_ende
 from powercrud_tracking.dashboard.overview.throughput import Hour
 from powercrud_tracking.dashboard.overview.timings import Timing, get_timings
 from powercrud_tracking.lifecycle import FAILURES, FINISHED, OPEN, Status
-from powercrud_tracking.maintenance import clusters
-from powercrud_tracking.maintenance.clusters import Queue
+from powercrud_tracking.maintenance.queue import Queue, read_queue
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
 from powercrud_tracking.records.counts import (
     Count,
@@ -128,7 +127,7 @@ def read_overview(
         window: of what timings and failures are told.
         measure_queue: tell the length of the queue, which holds everybody's tasks.
     """
-    queue = clusters.look(measure=measure_queue)
+    queue = read_queue(measure=measure_queue)
     now = timezone.now()
     since = now - window.length
     if "status" not in rows.names:

@@ -9,8 +9,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
+from powercrud_tracking import upkeep
 from powercrud_tracking.config.problems import get_guess
-from powercrud_tracking.maintenance import backfill
+from powercrud_tracking.maintenance.backfill import Backfilled, BackfillError
 
 
 class Command(BaseCommand):
@@ -50,13 +51,13 @@ class Command(BaseCommand):
         if (field_map or statuses) and not options["source"]:
             raise CommandError("--field-map and --statuses speak of a table: name it with --from.")
         try:
-            report = backfill.backfill(
+            report = upkeep.backfill(
                 source=_get_model(options["source"]) if options["source"] else None,
                 field_map={name: value or None for name, value in field_map.items()},
                 statuses=statuses,
                 dry_run=options["dry_run"],
             )
-        except (backfill.BackfillError, ImproperlyConfigured) as exc:
+        except (BackfillError, ImproperlyConfigured) as exc:
             raise CommandError(str(exc)) from exc
         except DatabaseError as exc:
             raise CommandError(
@@ -96,7 +97,7 @@ def _is_text_or_none(value: Any) -> bool:
     return value is None or isinstance(value, str)
 
 
-def _describe(report: backfill.Backfilled, *, dry_run: bool) -> str:
+def _describe(report: Backfilled, *, dry_run: bool) -> str:
     """Return in one sentence what became of the tasks."""
     added = _join(f"{number} from {origin}" for origin, number in report.added.items() if number)
     total = report.added.total()

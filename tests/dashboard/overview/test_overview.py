@@ -12,7 +12,7 @@ from powercrud_tracking.dashboard.overview.overview import (
     get_window,
     read_overview,
 )
-from powercrud_tracking.maintenance.clusters import Cluster, Queue
+from powercrud_tracking.maintenance.queue import Cluster, Queue
 from powercrud_tracking.models import AsyncTaskRecord
 from powercrud_tracking.records.counts import Count
 from powercrud_tracking.records.reading import get_rows
@@ -22,7 +22,7 @@ BESPOKE = {
     "RECORD_MODEL": "project.BespokeRecord",
     "FIELD_MAP": {"task_name": "key", "status": "state", "message": "note"},
 }
-CLUSTER = Cluster(host="here", status="Idle", workers=2, inside=0)
+CLUSTER = Cluster(host="here", status="Idle", pids=(1, 2))
 
 
 def make(name, *, ago=timedelta(), **values):

@@ -43,7 +43,7 @@ type Values = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Past:
+class ImportedTask:
     """A task of the past.
 
     Args:
@@ -59,7 +59,7 @@ class Past:
     is_judged: bool = False
 
 
-class Historian:
+class BackfillMapper:
     """Turns what is known of a task into the values of its row, by the rules of recording.
 
     Args:
@@ -77,7 +77,7 @@ class Historian:
 
     # --- django-q2's results -------------------------------------------------------------
 
-    def read_results(self, tasks: Iterable[Task]) -> list[Past]:
+    def read_results(self, tasks: Iterable[Task]) -> list[ImportedTask]:
         """Return what django-q2 remembers of these tasks."""
         tasks = list(tasks)
         users = load_users(tasks)
@@ -85,7 +85,7 @@ class Historian:
 
     def read_result(
         self, task: Task, users: Mapping[str, Any], last_progress: str | None = None
-    ) -> Past:
+    ) -> ImportedTask:
         """Return what django-q2 remembers of one task.
 
         Args:
@@ -131,7 +131,9 @@ class Historian:
             "cleaned": task.hook == HOOK,
         }
         is_judged = task.success and event is Event.FAIL
-        return Past(task_name=task.name, values=values, payload=payload, is_judged=is_judged)
+        return ImportedTask(
+            task_name=task.name, values=values, payload=payload, is_judged=is_judged
+        )
 
     def _build_call(self, payload: Mapping[str, Any], *, user_id: Any) -> Values:
         built = self._values.build(Event.CREATE, payload)
@@ -152,7 +154,7 @@ class Historian:
         status: Status,
         task: Task | None,
         users: Mapping[str, Any],
-    ) -> Past:
+    ) -> ImportedTask:
         """Return what a row of an old table says of its task.
 
         Args:
@@ -190,7 +192,7 @@ class Historian:
             if values["status"] not in ended:
                 values.pop(name, None)
         _complete_times(values)
-        return Past(task_name=str(known["task_name"]), values=values, payload=payload)
+        return ImportedTask(task_name=str(known["task_name"]), values=values, payload=payload)
 
     def _find_user(self, row: models.Model, old: RecordMap) -> Any:
         field = old.fields.get("user")
@@ -211,7 +213,7 @@ class Historian:
         return {name: self._values.fit(name, None if value is None else str(value))}
 
 
-def _merge(row: Values, past: Past) -> Values:
+def _merge(row: Values, past: ImportedTask) -> Values:
     """Return what both know of a task; where they differ, the better end."""
     merged = {**past.values, **row}
     is_success = past.values["status"] == Status.SUCCESS

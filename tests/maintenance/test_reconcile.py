@@ -1,95 +1,41 @@
-import os
-import socket
-import threading
 from datetime import timedelta
 
 import pytest
 from django.db import connection, connections, router
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.brokers import get_broker
 from django_q.models import Task
 
 from powercrud_tracking import upkeep
-from powercrud_tracking.config.dashboard_config import get_config
-from powercrud_tracking.lifecycle import OPEN, Status
-from powercrud_tracking.maintenance import evidence
+from powercrud_tracking.factory import get_manager
+from powercrud_tracking.lifecycle import Status
+from powercrud_tracking.maintenance import queue
+from powercrud_tracking.maintenance import reconcile as module
+from powercrud_tracking.maintenance.queue import Cluster, Evidence
+from powercrud_tracking.maintenance.reconcile import describe_loss, find_reason_to_leave
 from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
-from powercrud_tracking.records import mapping, reading
-from tests.project.models import NameOnlyRecord
+from tests.project.models import InheritedRecord
 from tests.project.tasks import add
+from tests.support.maintenance import (
+    GONE,
+    HERE,
+    TWO_HOURS,
+    count_queries,
+    get_status,
+    let_be_silent,
+    make_result,
+    make_results,
+    make_row,
+    make_rows,
+    read_one,
+)
 
 pytestmark = pytest.mark.django_db
-
-HERE = f"{socket.gethostname()}:{os.getpid()}"
-GONE = "a-host-that-is-gone:4711"
-TWO_HOURS = timedelta(hours=2)
-SHORT_WAIT = {
-    "postgresql": "SET lock_timeout = '10s'",
-    "mysql": "SET SESSION innodb_lock_wait_timeout = 10",
-}
-"""Nothing here may wait for ever."""
 
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch):
-    monkeypatch.setattr(evidence, "PAUSE", 0)
-
-
-def make_row(task_name, status=Status.IN_PROGRESS, *, silent=TWO_HOURS, **values):
-    row = AsyncTaskRecord.objects.create(task_name=task_name, status=status, **values)
-    let_be_silent(task_name, silent)
-    return row
-
-
-def make_rows(number, status=Status.IN_PROGRESS, *, silent=TWO_HOURS, **values):
-    AsyncTaskRecord.objects.bulk_create(
-        AsyncTaskRecord(task_name=f"task-{n}", status=status, **values) for n in range(number)
-    )
-    AsyncTaskRecord.objects.update(updated_at=timezone.now() - silent)
-
-
-def let_be_silent(task_name, silent=TWO_HOURS):
-    AsyncTaskRecord.objects.filter(task_name=task_name).update(updated_at=timezone.now() - silent)
-
-
-def make_result(task_name, **values):
-    task = build_result(task_name, **values)
-    task.save(force_insert=True)
-    return task
-
-
-def make_results(number, **values):
-    Task.objects.bulk_create(build_result(f"task-{n}", **values) for n in range(number))
-
-
-def build_result(task_name, **values):
-    now = timezone.now()
-    given = {"id": task_name.rjust(32, "0")[-32:], "func": "math.floor", "success": True}
-    given |= {
-        "started": now,
-        "stopped": now,
-        "result": 3,
-        "args": (),
-        "kwargs": {},
-        "attempt_count": 1,
-    }
-    return Task(name=task_name, **{**given, **values})
-
-
-def read_one(row):
-    return reading.Record(row, mapping.get_record_map(get_config()))
-
-
-def get_status(task_name):
-    return AsyncTaskRecord.objects.get(task_name=task_name).status
-
-
-def count_queries(function):
-    reading = connections[router.db_for_write(AsyncTaskRecord)]
-    with CaptureQueriesContext(reading) as queries:
-        function()
-    return len(queries)
+    monkeypatch.setattr(queue, "PAUSE", 0)
 
 
 class TestReconcile:
@@ -276,7 +222,7 @@ class TestReconcileInBatches:
     def test_each_row_is_judged_once_though_the_broker_closes_connections(
         self, monkeypatch, number
     ):
-        monkeypatch.setattr(upkeep, "BATCH", 2)
+        monkeypatch.setattr(module, "BATCH", 2)
         make_rows(number, worker=GONE, attempts=1)
         make_result("task-3")
 
@@ -367,183 +313,103 @@ class TestCleanupCompletedTasks:
         assert summary["cleaned"][name]["reason"] == "failed"
         assert manager.check_conflict({"project.Widget": [1]}) == set()
 
+    def test_a_manager_with_a_table_of_its_own_reconciles_that_table(self):
+        manager = get_manager(record_model="project.InheritedRecord")
+        InheritedRecord.objects.create(task_name="dead", status=Status.IN_PROGRESS, worker=GONE)
+        InheritedRecord.objects.update(updated_at=timezone.now() - TWO_HOURS)
+        make_row("dead", worker=GONE)
 
-class TestPrune:
-    def make_ended(self, task_name, status, days):
-        at = timezone.now() - timedelta(days=days)
-        field = "completed_at" if status == Status.SUCCESS else "failed_at"
-        return make_row(task_name, status, **{field: at})
+        manager.cleanup_completed_tasks()
 
+        assert InheritedRecord.objects.get().status == Status.LOST
+        assert get_status("dead") == Status.IN_PROGRESS
+
+
+WORKING = Cluster(id="a", host="a-host-that-is-gone", status="Working", pids=(4711,))
+IDLE = Cluster(id="b", host="another-host", status="Idle", pids=(1, 2))
+FULL = Cluster(id="c", host="another-host", status="Working", prefetched=1)
+UNSAVED = Cluster(id="d", host="another-host", status="Working", unsaved=1)
+
+
+def build_record(status=Status.IN_PROGRESS, worker=GONE):
+    return read_one(AsyncTaskRecord(task_name="silent", status=status, worker=worker))
+
+
+def build_evidence(**values):
+    """All could be asked, and nothing says that a task waits or runs."""
+    given = {"queued": None, "waiting": 0, "redelivers": False, "clusters": ()}
+    return Evidence(**{**given, **values})
+
+
+class TestFindReasonToLeave:
     @pytest.mark.parametrize(
-        ("status", "days", "stays"),
+        ("evidence", "record", "reason"),
         [
-            (Status.SUCCESS, 29, True),
-            (Status.SUCCESS, 31, False),
-            (Status.FAILED, 179, True),
-            (Status.FAILED, 181, False),
-            (Status.LOST, 179, True),
-            (Status.LOST, 181, False),
+            ({"queued": {"silent"}}, {}, "it is in the queue"),
+            ({"queued": {"silent"}}, {"status": Status.PENDING}, "it is in the queue"),
+            ({"clusters": (WORKING,)}, {}, "its worker is alive"),
+            ({"queued": set(), "clusters": (WORKING,)}, {}, "its worker is alive"),
+            (
+                {"waiting": None},
+                {"status": Status.PENDING},
+                "what the broker holds cannot be known",
+            ),
+            ({"waiting": 1}, {"status": Status.PENDING}, "the queue is not empty"),
+            ({"clusters": (FULL,)}, {"status": Status.PENDING}, "the queue is not empty"),
+            ({"clusters": (UNSAVED,)}, {}, "a cluster has results that are not saved yet"),
+            ({"redelivers": True, "waiting": 1}, {}, "the broker may deliver it again"),
+            ({"redelivers": True, "waiting": None}, {}, "the broker may deliver it again"),
         ],
     )
-    def test_age_since_the_end_and_status_decide(self, status, days, stays):
-        self.make_ended("old", status, days)
+    def test_a_task_that_may_wait_or_run_is_left(self, evidence, record, reason):
+        found = find_reason_to_leave(build_record(**record), build_evidence(**evidence))
 
-        removed = upkeep.prune()
+        assert found == reason
 
-        assert removed == int(not stays)
-        assert AsyncTaskRecord.objects.exists() is stays
-
-    @pytest.mark.parametrize("status", sorted(OPEN))
-    def test_open_rows_always_stay(self, status):
-        make_row("open", status, silent=timedelta(days=4000), failed_at=timezone.now() - TWO_HOURS)
-        AsyncTaskRecord.objects.update(created_at=timezone.now() - timedelta(days=4000))
-
-        removed = upkeep.prune(days=0)
-
-        assert removed == 0
-        assert get_status("open") == status
-
-    def test_a_status_that_is_kept_for_ever_stays(self, settings):
-        settings.POWERCRUD_ASYNC_DASHBOARD = {"RETENTION_DAYS": {"failed": None}}
-        self.make_ended("failed", Status.FAILED, 4000)
-
-        removed = upkeep.prune()
-
-        assert removed == 0
-
-    def test_the_argument_counts_for_every_status(self):
-        self.make_ended("failed", Status.FAILED, 2)
-        self.make_ended("success", Status.SUCCESS, 2)
-
-        removed = upkeep.prune(days=1)
-
-        assert removed == 2
-
-    def test_attempts_go_along_and_those_of_others_stay(self):
-        self.make_ended("old", Status.FAILED, 200)
-        self.make_ended("new", Status.FAILED, 1)
-        for name in ("old", "new"):
-            AsyncTaskAttempt.objects.create(task_name=name, number=1, ended_at=timezone.now())
-
-        upkeep.prune()
-
-        assert [attempt.task_name for attempt in AsyncTaskAttempt.objects.all()] == ["new"]
-
-    def test_a_rehearsal_counts_and_removes_nothing(self):
-        self.make_ended("old", Status.SUCCESS, 31)
-
-        removed = upkeep.prune(dry_run=True)
-
-        assert removed == 1
-        assert AsyncTaskRecord.objects.exists()
-
-    def test_more_than_one_batch_is_removed(self, monkeypatch):
-        monkeypatch.setattr(upkeep, "BATCH", 2)
-        for n in range(5):
-            self.make_ended(f"task-{n}", Status.SUCCESS, 31)
-
-        removed = upkeep.prune()
-
-        assert removed == 5
-        assert not AsyncTaskRecord.objects.exists()
-
-    def test_a_row_that_was_reopened_after_it_was_chosen_stays(self):
-        self.make_ended("reopened", Status.FAILED, 200)
-        chosen = (
-            AsyncTaskRecord.objects.with_status([Status.FAILED])
-            .ended_before(timezone.now())
-            .named_tasks(["reopened"])
-        )
-        AsyncTaskRecord.objects.update(status=Status.IN_PROGRESS, failed_at=None)
-
-        removed = upkeep._delete(chosen)
-
-        assert removed == 0
-        assert get_status("reopened") == Status.IN_PROGRESS
-
-    def test_removing_a_thousand_costs_as_many_queries_as_three(self):
-        def make(number):
-            make_rows(number, Status.SUCCESS, completed_at=timezone.now() - timedelta(days=40))
-
-        make(3)
-        few = count_queries(upkeep.prune)
-        make(1000)
-
-        many = count_queries(upkeep.prune)
-
-        assert many == few
-
-
-class TestFindPruneTime:
     @pytest.mark.parametrize(
-        ("status", "field"),
-        [("success", "completed_at"), ("failed", "failed_at"), ("lost", "failed_at")],
+        ("evidence", "record"),
+        [
+            ({}, {"status": Status.PENDING}),
+            ({}, {}),
+            ({"queued": {"another"}, "waiting": 1}, {"status": Status.PENDING}),
+            ({"queued": {"another"}, "waiting": 1, "clusters": (UNSAVED,)}, {}),
+            ({"clusters": (IDLE,)}, {}),
+            ({"redelivers": True, "waiting": 0}, {}),
+            ({}, {"worker": ""}),
+            ({}, {"worker": None}),
+        ],
     )
-    def test_pruning_removes_the_task_then_and_not_before(self, monkeypatch, status, field):
-        ended = timezone.now() - timedelta(days=3)
-        row = make_row("a", status, **{field: ended})
-        at = upkeep.find_prune_time(read_one(row))
+    def test_otherwise_it_is_lost(self, evidence, record):
+        found = find_reason_to_leave(build_record(**record), build_evidence(**evidence))
 
-        monkeypatch.setattr(timezone, "now", lambda: at)
-        before = upkeep.prune()
-        monkeypatch.setattr(timezone, "now", lambda: at + timedelta(microseconds=1))
-        after = upkeep.prune()
-
-        assert (before, after) == (0, 1)
-
-    def test_without_an_end_the_last_sign_of_life_counts_in_both(self, monkeypatch):
-        row = make_row("a", "failed")
-        row.refresh_from_db()
-        at = upkeep.find_prune_time(read_one(row))
-
-        monkeypatch.setattr(timezone, "now", lambda: at + timedelta(microseconds=1))
-
-        assert upkeep.prune() == 1
-        assert at == row.updated_at + timedelta(days=180)
-
-    @pytest.mark.parametrize("status", sorted(OPEN))
-    def test_open_tasks_have_none(self, status):
-        assert upkeep.find_prune_time(read_one(make_row("a", status))) is None
-
-    @pytest.mark.parametrize("days", [None, {"success": None}, 10**9], ids=str)
-    def test_what_is_kept_for_ever_has_none(self, settings, days):
-        settings.POWERCRUD_ASYNC_DASHBOARD = {"RETENTION_DAYS": days}
-        row = make_row("a", "success", completed_at=timezone.now())
-
-        assert upkeep.find_prune_time(read_one(row)) is None
-
-    def test_a_table_without_status_is_never_pruned(self, settings):
-        settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.NameOnlyRecord"}
-        row = NameOnlyRecord.objects.create(task_name="a")
-
-        assert upkeep.find_prune_time(read_one(row)) is None
+        assert found is None
 
 
-@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no row locks")
-class TestPruneBesideAWorker:
-    @pytest.mark.django_db(transaction=True)
-    def test_a_row_that_a_worker_is_reopening_stays(self):
-        at = timezone.now() - timedelta(days=200)
-        make_row("reopened", Status.FAILED, failed_at=at)
-        with connection.cursor() as cursor:
-            cursor.execute(SHORT_WAIT[connection.vendor])
-        worker = connection.copy()
-        worker.inc_thread_sharing()
-        worker.set_autocommit(False)
-        with worker.cursor() as cursor:
-            cursor.execute(
-                "UPDATE powercrud_tracking_asynctaskrecord "
-                "SET status = 'in_progress', failed_at = NULL"
-            )
-        commit = threading.Timer(0.5, worker.commit)
+class TestDescribeLoss:
+    @pytest.mark.parametrize(
+        ("evidence", "record", "words"),
+        [
+            (
+                {"queued": frozenset(), "clusters": (IDLE, IDLE)},
+                {},
+                f"it is not in the queue, its worker {GONE} is in no live cluster, "
+                "1 live cluster looked at",
+            ),
+            (
+                {"clusters": (IDLE, FULL)},
+                {"status": Status.PENDING},
+                "the queue is empty, 2 live clusters looked at",
+            ),
+            (
+                {},
+                {"worker": ""},
+                "the queue is empty, its worker is unknown and is in no live cluster, "
+                "0 live clusters looked at",
+            ),
+        ],
+        ids=["running", "queued", "no worker known"],
+    )
+    def test_it_says_what_was_checked(self, evidence, record, words):
+        message = describe_loss(build_record(**record), build_evidence(**evidence))
 
-        try:
-            commit.start()
-            removed = upkeep.prune()
-        finally:
-            commit.join(10)
-            worker.close()
-            connection.close()
-
-        assert removed == 0
-        assert get_status("reopened") == Status.IN_PROGRESS
+        assert message == f"Lost: no sign of life, django-q2 has no result, {words}."

@@ -8,7 +8,7 @@ from django_q.models import Task
 from powercrud_tracking.config.dashboard_config import DashboardConfig, get_config
 from powercrud_tracking.factory import get_manager
 from powercrud_tracking.lifecycle import Status
-from powercrud_tracking.maintenance.history import Historian, find_best, load_users
+from powercrud_tracking.maintenance.imported import BackfillMapper, find_best, load_users
 from powercrud_tracking.recording.values import ValueBuilder
 from powercrud_tracking.records import mapping
 from tests.project.models import BespokeRecord, InheritedRecord
@@ -45,9 +45,9 @@ def make_task(**values):
 
 
 @pytest.fixture
-def historian():
+def mapper():
     fields = mapping.get_record_map(get_config()).fields
-    return Historian(get_config(), ValueBuilder(get_config(), fields, get_manager()))
+    return BackfillMapper(get_config(), ValueBuilder(get_config(), fields, get_manager()))
 
 
 class TestFindBest:
@@ -66,22 +66,22 @@ class TestFindBest:
 
 
 class TestReadResult:
-    def test_the_time_of_its_start_is_not_known(self, historian):
-        past = historian.read_result(make_task(), {})
+    def test_the_time_of_its_start_is_not_known(self, mapper):
+        past = mapper.read_result(make_task(), {})
 
         assert past.values["created_at"] == AT
         assert "started_at" not in past.values
 
-    def test_a_result_that_means_failure_is_marked_as_judged(self, historian):
+    def test_a_result_that_means_failure_is_marked_as_judged(self, mapper):
         task = make_task(func="powercrud.tasks.bulk_delete_task", result=False)
 
-        past = historian.read_result(task, {}, "failed delete: locked")
+        past = mapper.read_result(task, {}, "failed delete: locked")
 
         assert (past.values["status"], past.is_judged) == (Status.FAILED, True)
         assert past.values["message"] == "failed delete: locked"
 
-    def test_a_failure_is_not_judged(self, historian):
-        past = historian.read_result(make_task(success=False, result="bad"), {})
+    def test_a_failure_is_not_judged(self, mapper):
+        past = mapper.read_result(make_task(success=False, result="bad"), {})
 
         assert (past.values["status"], past.is_judged) == (Status.FAILED, False)
 
@@ -101,67 +101,65 @@ class TestReadResult:
 
 
 class TestReadRow:
-    def read(self, historian, row, status, field_map=(), task=None):
+    def read(self, mapper, row, status, field_map=(), task=None):
         config = DashboardConfig(record_model=row._meta.label, field_map=dict(field_map))
         old = mapping.get_record_map(config)
-        return historian.read_row(row, old, status=status, task=task, users={}).values
+        return mapper.read_row(row, old, status=status, task=task, users={}).values
 
-    def test_a_success_keeps_no_time_of_a_failed_attempt(self, historian):
+    def test_a_success_keeps_no_time_of_a_failed_attempt(self, mapper):
         row = InheritedRecord(task_name=NAME, completed_at=LATER, failed_at=AT)
 
-        values = self.read(historian, row, Status.SUCCESS)
+        values = self.read(mapper, row, Status.SUCCESS)
 
         assert values["completed_at"] == LATER
         assert "failed_at" not in values
 
-    def test_an_open_row_has_no_end(self, historian):
+    def test_an_open_row_has_no_end(self, mapper):
         row = InheritedRecord(task_name=NAME, failed_at=AT, created_at=AT, updated_at=LATER)
 
-        values = self.read(historian, row, Status.IN_PROGRESS)
+        values = self.read(mapper, row, Status.IN_PROGRESS)
 
         assert not values.keys() & {"completed_at", "failed_at"}
         assert (values["created_at"], values["updated_at"]) == (AT, LATER)
 
-    def test_a_date_is_its_midnight(self, historian):
+    def test_a_date_is_its_midnight(self, mapper):
         names = {"task_name": "key", "status": "state", "created_at": "touched_on"}
         row = BespokeRecord(key=NAME, touched_on=AT.date())
 
-        values = self.read(historian, row, Status.SUCCESS, names)
+        values = self.read(mapper, row, Status.SUCCESS, names)
 
         assert values["created_at"].date() == AT.date()
 
-    def test_the_success_of_another_run_is_no_failure_though_the_last_result_is(self, historian):
+    def test_the_success_of_another_run_is_no_failure_though_the_last_result_is(self, mapper):
         row = InheritedRecord(task_name=NAME, completed_at=AT, message="well")
 
-        values = self.read(
-            historian, row, Status.SUCCESS, task=make_task(success=False, result="bad")
-        )
+        values = self.read(mapper, row, Status.SUCCESS, task=make_task(success=False, result="bad"))
 
         assert (values["status"], values["message"]) == (Status.SUCCESS, "well")
         assert "failed_at" not in values
 
-    def test_a_number_that_is_none_is_not_guessed(self, historian):
+    def test_a_number_that_is_none_is_not_guessed(self, mapper):
         names = {"task_name": "key", "status": "state", "attempts": "note", "cleaned": "payload"}
         row = BespokeRecord(key=NAME, note="many", payload="yes")
 
-        values = self.read(historian, row, Status.SUCCESS, names)
+        values = self.read(mapper, row, Status.SUCCESS, names)
 
         assert not values.keys() & {"attempts", "cleaned"}
 
-    def test_who_is_no_user_has_a_name_and_no_key(self, historian):
+    def test_who_is_no_user_has_a_name_and_no_key(self, mapper):
         names = {"task_name": "key", "status": "state", "user": "owner"}
         row = Kept(key=NAME, owner=Owner(pk=7, name="the night shift"))
 
-        values = self.read(historian, row, Status.SUCCESS, names)
+        values = self.read(mapper, row, Status.SUCCESS, names)
 
         assert values["user"] == "the night shift"
         assert "launched_by_id" not in values
 
-    def test_text_that_python_warns_of_is_read_in_peace(self, historian):
+    def test_text_that_python_warns_of_is_read_in_peace(self, mapper):
         row = InheritedRecord(task_name=NAME)
         names = {"kwargs": "message"}
         row.message = r"{'pattern': '\d', 'token': 'abc'}"
 
-        values = self.read(historian, row, Status.SUCCESS, names)
+        values = self.read(mapper, row, Status.SUCCESS, names)
 
         assert values["kwargs"] == {"pattern": "\\d", "token": "********"}

@@ -1,0 +1,88 @@
+"""Remove finished tasks that are older than their retention."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import router, transaction
+from django.db.models.deletion import Collector
+from django.utils import timezone
+
+from powercrud_tracking.config.dashboard_config import DashboardConfig, get_config
+from powercrud_tracking.lifecycle import FINISHED
+from powercrud_tracking.models import END_TIMES, AsyncTaskRecordQuerySet
+from powercrud_tracking.recording.attempts import get_attempts
+from powercrud_tracking.records import mapping, reading
+from powercrud_tracking.records.reading import Record
+
+BATCH = 1000
+
+
+def prune(config: DashboardConfig, *, days: int | None = None, dry_run: bool = False) -> int:
+    """Remove finished tasks that are older than ``RETENTION_DAYS``, with their failed attempts.
+
+    Args:
+        config: names the table and the retention.
+        days: keep so many days of every status, instead of what the setting says.
+        dry_run: count, but remove nothing.
+
+    Returns:
+        How many tasks were removed, or would be.
+    """
+    if "status" not in mapping.get_record_map(config).fields:
+        return 0
+    rows = reading.get_rows(config, using=router.db_for_write(mapping.get_record_map(config).model))
+    now = timezone.now()
+    removed = 0
+    for status, kept in _get_retention(config.retention_days if days is None else days):
+        old = rows.with_status([status]).ended_before(now - timedelta(days=kept))
+        removed += old.count() if dry_run else _remove(old, rows)
+    return removed
+
+
+def find_prune_time(record: Record) -> datetime | None:
+    """Return the time after which ``prune()`` removes a task; ``None`` if it keeps the task.
+
+    Args:
+        record: a row of the setting's table.
+    """
+    kept = dict(_get_retention(get_config().retention_days)).get(record.status or "")
+    ended: datetime | None = next(
+        (at for at in (getattr(record, logical) for logical in END_TIMES) if at is not None), None
+    )
+    if kept is None or ended is None:
+        return None
+    try:
+        return ended + timedelta(days=kept)
+    except OverflowError:
+        return None
+
+
+def _get_retention(days: Any) -> Iterator[tuple[str, int]]:
+    for status in sorted(FINISHED):
+        kept = days.get(status) if isinstance(days, dict) else days
+        if kept is not None:
+            yield status, kept
+
+
+def _remove(old: AsyncTaskRecordQuerySet, rows: AsyncTaskRecordQuerySet) -> int:
+    # By name and in batches, so that no lock is held for long.
+    removed = 0
+    while task_names := old.order_by("pk")[:BATCH].get_task_names():
+        deleted = _delete(old.named_tasks(task_names))
+        kept = rows.named_tasks(task_names).get_task_names()
+        get_attempts(set(task_names) - set(kept)).delete()
+        removed += deleted
+        if not deleted:
+            break
+    return removed
+
+
+def _delete(rows: AsyncTaskRecordQuerySet) -> int:
+    """Delete the rows that still match: a task that was started again meanwhile is kept."""
+    with transaction.atomic(using=rows.db):
+        if not Collector(using=rows.db).can_fast_delete(rows):
+            # Other rows refer to these, and Django deletes by primary key what it has read: lock
+            # them as they are. Otherwise the one DELETE repeats the conditions.
+            list(rows.select_for_update().values_list("pk", flat=True))
+        return rows.delete()[1].get(rows.model._meta.label, 0)

@@ -1,0 +1,177 @@
+"""Find out what became of open tasks without activity."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connections, models, router
+from django.utils import timezone
+from django_q.models import Task
+
+from powercrud_tracking.lifecycle import Status
+from powercrud_tracking.maintenance import queue
+from powercrud_tracking.maintenance.queue import Evidence
+from powercrud_tracking.maintenance.workers import is_worker_alive
+from powercrud_tracking.models import AsyncTaskRecordQuerySet
+from powercrud_tracking.recording import batches
+from powercrud_tracking.recording.lock_limits import MOST_SECONDS, hold_limit
+from powercrud_tracking.records import mapping, reading
+from powercrud_tracking.records.reading import Record
+
+logger = logging.getLogger("powercrud_tracking")
+
+BATCH = 1000
+
+
+@dataclass
+class Reconciled:
+    """What became of open tasks without activity.
+
+    Args:
+        ended: the names of those whose result django-q2 has.
+        lost: the names of those that are lost.
+        left: name to reason, of those that may still run.
+    """
+
+    ended: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    left: dict[str, str] = field(default_factory=dict)
+
+
+def reconcile(
+    manager: Any, *, older_than: float | None = None, dry_run: bool = False
+) -> Reconciled:
+    """Find out what became of open tasks that have had no activity for long.
+
+    The result in django-q2's table ends a task. A task that is in the queue, or whose worker
+    runs, is left alone. What is left is lost, and its message says what was checked; any later
+    activity corrects that.
+
+    Args:
+        manager: the ``ModelTrackingAsyncManager`` whose table is reconciled.
+        older_than: seconds without activity; ``LOST_AFTER`` unless given.
+        dry_run: decide, but write nothing.
+    """
+    config = manager.config
+    cutoff = timezone.now() - timedelta(
+        seconds=config.lost_after if older_than is None else older_than
+    )
+    report = Reconciled()
+    if "status" not in mapping.get_record_map(config).fields:
+        return report
+    silent = reading.get_rows(config).open().silent_since(cutoff)
+    evidence = None
+    for batch in _read_in_batches(silent):
+        evidence = evidence or queue.gather_evidence()
+        records = reading.read(batch, config)
+        _reconcile_batch(manager, records, evidence, cutoff, report, dry_run=dry_run)
+    return report
+
+
+def _read_in_batches(rows: AsyncTaskRecordQuerySet) -> Iterator[list[models.Model]]:
+    # Each with a query of its own: django-q2's ORM broker closes old connections whenever it
+    # is asked for (seen with 1.11), and a cursor that is open on PostgreSQL dies with its own.
+    rows = rows.order_by("pk")
+    batch = list(rows[:BATCH])
+    while batch:
+        yield batch
+        batch = list(rows.beyond_key(batch[-1].pk)[:BATCH]) if len(batch) == BATCH else []
+
+
+def _reconcile_batch(
+    manager: Any,
+    batch: Sequence[Record],
+    evidence: Evidence,
+    cutoff: datetime,
+    report: Reconciled,
+    *,
+    dry_run: bool,
+) -> None:
+    results = _find_results(batch)
+    ended = results.keys() if dry_run else _record_ends(manager, results)
+    lost: Any = {}
+    for record in batch:
+        if record.task_name in ended:
+            report.ended.append(record.task_name)
+        elif record.task_name in results:
+            report.left[record.task_name] = "its end could not be recorded"
+        elif reason := find_reason_to_leave(record, evidence):
+            report.left[record.task_name] = reason
+        else:
+            lost[record.task_name] = describe_loss(record, evidence)
+    if lost and not dry_run:
+        lost = manager.record_lost(lost, silent_since=cutoff)
+    report.lost += lost
+
+
+# --- ends that django-q2 knows -------------------------------------------------------------
+
+
+def _find_results(batch: Sequence[Record]) -> dict[str, Task]:
+    """Return the results in django-q2's table that are the end of these tasks."""
+    started = {record.task_name: record.attempts for record in batch}
+    results: dict[str, Task] = {}
+    # Names are not unique there: a success counts more, then the latest result.
+    for task in Task.objects.filter(name__in=started).order_by("success", "stopped"):
+        attempts = started[task.name]
+        if task.success or attempts is None or task.attempt_count >= attempts:
+            results[task.name] = task
+    return results
+
+
+def _record_ends(manager: Any, results: Mapping[str, Task]) -> set[str]:
+    """Record how these tasks ended, and return the names of those whose row says so."""
+    if not results:
+        return set()
+    using = router.db_for_write(mapping.get_record_map(manager.config).model)
+    # An end is two writes.
+    with hold_limit(connections[using], MOST_SECONDS / 2), batches.write_together():
+        for task in results.values():
+            _record_end(manager, task)
+    rows = reading.get_rows(manager.config, using=using)
+    return set(rows.named_tasks(results).finished().get_task_names())
+
+
+def _record_end(manager: Any, task: Task) -> None:
+    try:
+        manager.get_manager_for(task).handle_task_completion(task, task.name)
+    except Exception:
+        # One task must not keep the others open.
+        logger.exception("Could not record the end of task %s.", task.name)
+
+
+# --- tasks without a result ----------------------------------------------------------------
+
+
+def find_reason_to_leave(record: Record, evidence: Evidence) -> str | None:
+    """Return why an open task may still be waiting or running; ``None`` if it is lost."""
+    if evidence.queued is not None and record.task_name in evidence.queued:
+        return "it is in the queue"
+    inside = any(cluster.prefetched or cluster.unsaved for cluster in evidence.clusters)
+    if record.status is Status.PENDING and evidence.queued is None:
+        if evidence.waiting is None:
+            return "what the broker holds cannot be known"
+        if evidence.waiting or inside:
+            return "the queue is not empty"
+    if record.status is Status.IN_PROGRESS:
+        if is_worker_alive(record.worker, evidence.clusters):
+            return "its worker is alive"
+        if evidence.queued is None and inside:
+            return "a cluster has results that are not saved yet"
+        if evidence.queued is None and evidence.redelivers and evidence.waiting != 0:
+            return "the broker may deliver it again"
+    return None
+
+
+def describe_loss(record: Record, evidence: Evidence) -> str:
+    """Return the message of a lost task: what was checked."""
+    number = len({cluster.id for cluster in evidence.clusters})
+    checked = [
+        "it is not in the queue" if evidence.queued is not None else "the queue is empty",
+        f"{number} live cluster{'' if number == 1 else 's'} looked at",
+    ]
+    if record.status is Status.IN_PROGRESS:
+        checked.insert(1, f"its worker {record.worker or 'is unknown and'} is in no live cluster")
+    return f"Lost: no sign of life, django-q2 has no result, {', '.join(checked)}."

@@ -1,0 +1,202 @@
+import logging
+from datetime import timedelta
+
+import pytest
+from django.core.cache import caches
+from django.db import connections, transaction
+from django.utils import timezone
+from django_q.brokers import get_broker
+from django_q.conf import Conf
+from django_q.models import OrmQ
+from django_q.signing import SignedPackage
+from django_q.tasks import async_task
+
+from powercrud_tracking.maintenance import queue
+from powercrud_tracking.maintenance.queue import Cluster, Evidence, gather_evidence, read_queue
+from powercrud_tracking.records import counts
+from powercrud_tracking.records.counts import Count
+from tests.project.tasks import add
+from tests.support.brokers import BrokenBroker, SilentBroker, UnreachableBroker, announce_cluster
+
+pytestmark = pytest.mark.django_db
+
+OWN_CACHES = {
+    name: {"BACKEND": f"django.core.cache.backends.{name}"}
+    for name in ("locmem.LocMemCache", "dummy.DummyCache")
+}
+
+
+@pytest.fixture
+def use_broker(monkeypatch):
+    return lambda broker: monkeypatch.setattr(
+        Conf, "BROKER_CLASS", f"{broker.__module__}.{broker.__name__}"
+    )
+
+
+def enqueue(number=1):
+    for _ in range(number):
+        get_broker().enqueue("a package")
+
+
+class TestClusters:
+    def test_without_one_there_is_none(self):
+        assert read_queue().clusters == ()
+
+    def test_a_live_one_tells_of_itself(self):
+        announced = announce_cluster()
+
+        assert read_queue().clusters == (
+            Cluster(
+                id=str(announced.cluster_id),
+                host="another-host",
+                status="Idle",
+                pids=(4711, 4712),
+                prefetched=2,
+                unsaved=1,
+            ),
+        )
+
+    def test_they_are_in_the_order_of_their_hosts(self):
+        for host in ("b", "a"):
+            announce_cluster(host)
+
+        assert [cluster.host for cluster in read_queue().clusters] == ["a", "b"]
+
+    def test_one_that_has_stopped_is_not_alive(self):
+        announce_cluster(status=Conf.STOPPED)
+
+        assert read_queue().clusters == ()
+
+    @pytest.mark.parametrize("backend", OWN_CACHES)
+    def test_a_cache_that_each_process_has_for_its_own_says_nothing(self, settings, backend):
+        settings.CACHES = {"default": OWN_CACHES[backend]}
+        assert caches["default"] is not None
+
+        assert read_queue().clusters is None
+
+    def test_no_cache_says_nothing(self, monkeypatch):
+        monkeypatch.setattr(Conf, "CACHE", "none")
+
+        assert read_queue().clusters is None
+
+
+class TestLength:
+    def test_it_is_that_of_the_broker_and_of_what_clusters_have_taken(self):
+        enqueue(3)
+        announce_cluster()
+
+        assert read_queue().length == Count(number=5)
+
+    def test_it_is_what_the_broker_itself_says(self):
+        enqueue(2)
+        OrmQ.objects.using(Conf.ORM).update(lock=timezone.now() + timedelta(minutes=1))
+        enqueue(3)
+
+        assert read_queue().length.number == get_broker().queue_size() == 3
+
+    @pytest.mark.django_db(transaction=True)
+    def test_it_is_one_query(self, django_assert_num_queries):
+        enqueue()
+
+        with django_assert_num_queries(1, connection=connections[Conf.ORM]):
+            read_queue()
+
+    def test_counting_stops_at_the_limit(self, monkeypatch):
+        monkeypatch.setattr(queue, "LIMIT", 2)
+        monkeypatch.setattr(counts, "LIMIT", 2)
+        enqueue(4)
+
+        assert read_queue().length == Count(number=2, has_more=True)
+
+    def test_it_is_not_asked_for_in_vain(self, django_assert_num_queries):
+        with django_assert_num_queries(0):
+            assert read_queue(measure=False).length is None
+
+    def test_a_broker_that_cannot_say_is_taken_at_its_word(self, use_broker):
+        use_broker(SilentBroker)
+        announce_cluster()
+
+        found = read_queue()
+
+        assert (found.length, len(found.clusters)) == (None, 1)
+
+
+class TestTrouble:
+    @pytest.mark.parametrize("broker", [BrokenBroker, UnreachableBroker])
+    def test_a_broker_that_does_not_answer_costs_a_warning(self, use_broker, caplog, broker):
+        use_broker(broker)
+
+        found = read_queue()
+
+        assert (found.clusters, found.length) == (None, None)
+        assert {record.levelno for record in caplog.records} == {logging.WARNING}
+
+    def test_an_error_of_the_database_leaves_a_transaction_around_it_whole(self, monkeypatch):
+        with transaction.atomic(using=Conf.ORM):
+            with monkeypatch.context() as patch:
+                patch.setattr(OrmQ._meta, "db_table", "nowhere")
+                found = read_queue()
+            count = OrmQ.objects.using(Conf.ORM).count()
+
+        assert (found.length, count) == (None, 0)
+
+
+class TestGatherEvidence:
+    @pytest.fixture(autouse=True)
+    def no_pause(self, monkeypatch):
+        monkeypatch.setattr(queue, "PAUSE", 0)
+
+    def test_without_queue_and_clusters_nothing_is_seen(self):
+        seen = gather_evidence()
+
+        assert seen == Evidence(queued=frozenset(), waiting=0, redelivers=True, clusters=())
+
+    def test_workers_of_live_clusters_are_seen_with_their_host(self):
+        announce_cluster()
+
+        seen = gather_evidence()
+
+        assert {worker for cluster in seen.clusters for worker in cluster.workers} == {
+            "another-host:4711",
+            "another-host:4712",
+        }
+
+    def test_queued_and_locked_tasks_are_listed(self):
+        async_task(add, 1, 2, task_name="locked")
+        get_broker().dequeue()
+        async_task(add, 1, 2, task_name="queued")
+
+        seen = gather_evidence()
+
+        assert seen.queued == {"locked", "queued"}
+        assert seen.waiting == 2
+
+    def test_tasks_of_another_queue_are_listed_too(self):
+        async_task(add, 1, 2, task_name="aside", cluster="night")
+
+        seen = gather_evidence()
+
+        assert seen.queued == {"aside"}
+
+    def test_a_package_of_another_project_is_none_of_ours(self):
+        OrmQ.objects.create(key="tests", payload="signed:with:another secret", lock=None)
+
+        seen = gather_evidence()
+
+        assert seen.queued == frozenset()
+
+    def test_a_package_that_cannot_be_read_makes_the_list_unknown(self, caplog):
+        payload = SignedPackage.dumps({"without": "a name"})
+        OrmQ.objects.create(key="tests", payload=payload, lock=None)
+
+        seen = gather_evidence()
+
+        assert seen.queued is None
+        assert "Could not read a package in the queue." in caplog.text
+
+    def test_a_thousand_packages_cost_as_many_queries_as_one(self, django_assert_num_queries):
+        payload = SignedPackage.dumps({"name": "queued"})
+        OrmQ.objects.bulk_create(OrmQ(key="tests", payload=payload) for _ in range(1000))
+
+        with django_assert_num_queries(2 * queue.LOOKS + 2):
+            gather_evidence()
