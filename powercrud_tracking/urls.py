@@ -4,6 +4,7 @@ from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
 from powercrud_tracking.dashboard import lists, views
+from powercrud_tracking.dashboard.task.view import RecordDetail
 
 
 class TaskNameConverter(StringConverter):
@@ -20,5 +21,5 @@ urlpatterns = [
     path("", lists.RecordList.as_view(), name="list"),
     path("overview/", views.Overview.as_view(), name="overview"),
     path("mine/", lists.OwnRecordList.as_view(), name="mine"),
-    path("<powercrud_task_name:task_name>/", views.RecordDetail.as_view(), name="detail"),
+    path("<powercrud_task_name:task_name>/", RecordDetail.as_view(), name="detail"),
 ]

@@ -104,7 +104,7 @@ class TestBulkUpdate:
 
         assert loads == []
         assert page.locator("#tracking-said").inner_text() == "Recalculate prices: Succeeded"
-        assert page.get_by_text("What went in and came out").is_visible()
+        assert page.get_by_text("Arguments and result").is_visible()
 
 
 class TestFailure:

@@ -401,10 +401,10 @@ class TestLinks:
 
 
 class TestTaskPage:
-    @pytest.mark.parametrize("template", ["record_detail.html", "_task.html"])
+    @pytest.mark.parametrize("template", ["detail.html", "_live.html"])
     def test_its_blocks_are_those_of_the_template(self, template):
-        rows = read_table(read("docs", "task-page.md"), f"| block | in `{template}` |")
-        source = read("powercrud_tracking", "templates", "powercrud_tracking", template)
+        rows = read_table(read("docs", "task-page.md"), f"| block | in `task/{template}` |")
+        source = read("powercrud_tracking", "templates", "powercrud_tracking", "task", template)
 
         blocks = re.findall(r"{% block (task_\w+) %}", source.partition("{% endcomment %}")[2])
 

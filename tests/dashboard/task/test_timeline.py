@@ -6,7 +6,7 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from powercrud_tracking.dashboard.task.timeline import WIDTH, Kind, build_timeline
+from powercrud_tracking.dashboard.task.timeline import build_timeline
 from powercrud_tracking.lifecycle import OPEN, Status
 
 NOW = timezone.now()
@@ -22,7 +22,7 @@ def make_record(status, *, created=0, started=None, ended=None, attempts=None):
         is_open=status in OPEN,
         created_at=at(created),
         started_at=at(started),
-        ended_at=at(ended),
+        ended_at=None if status in OPEN else at(ended),
         attempts=attempts,
     )
 
@@ -33,56 +33,56 @@ def make_attempt(number, started, ended, outcome="failed"):
     )
 
 
-def tell(record, *attempts):
-    """Return kind and seconds of each part; attempts are given oldest first."""
-    timeline = build_timeline(record, attempts[::-1], now=NOW)
+def build(record, *attempts):
+    """Return the timeline; attempts are given oldest first."""
+    return build_timeline(record, attempts[::-1], now=NOW)
+
+
+def get_parts(record, *attempts):
+    """Return kind and seconds of each part."""
     return [
-        (part.kind, None if part.duration is None else part.duration.total_seconds())
-        for part in timeline.parts
+        (part["kind"], part["duration"] and part["duration"].total_seconds())
+        for part in build(record, *attempts)["parts"]
     ]
 
 
+def get_labels(timeline):
+    return [part["label"] for part in timeline["parts"]]
+
+
 class TestParts:
-    def test_a_queued_task_has_waited_until_now(self):
-        record = make_record("pending", attempts=0)
+    def test_a_queued_task_is_queued_until_now(self):
+        timeline = build(make_record("pending", attempts=0))
 
-        timeline = build_timeline(record, [], now=NOW)
-
-        (part,) = timeline.parts
-        assert (part.kind, part.is_open, part.end) == (Kind.QUEUED, True, None)
-        assert part.duration == timeline.total == timedelta(seconds=1000)
+        (part,) = timeline["parts"]
+        assert (part["kind"], part["is_open"]) == ("pending", True)
+        assert part["duration"] == timeline["total"] == timedelta(seconds=1000)
 
     def test_a_running_task_runs_until_now(self):
         record = make_record("in_progress", started=100, attempts=1)
 
-        assert tell(record) == [("queued", 100), ("running", 900)]
+        assert get_parts(record) == [("pending", 100), ("in_progress", 900)]
 
-    def test_a_success_at_once(self):
+    def test_a_task_that_succeeds_at_once_has_two_parts(self):
         record = make_record("success", started=2, ended=9, attempts=1)
 
-        timeline = build_timeline(record, [], now=NOW)
+        timeline = build(record)
 
-        assert [part.label for part in timeline.parts] == ["Queued", "Ran"]
-        assert tell(record) == [("queued", 2), ("success", 7)]
-        assert timeline.notes == ()
+        assert get_labels(timeline) == ["Queued", "Attempt 1: Succeeded"]
+        assert get_parts(record) == [("pending", 2), ("success", 7)]
+        assert timeline["notes"] == []
 
-    def test_a_failure_is_told_once_though_its_attempt_is_kept_too(self):
-        record = make_record("failed", started=2, ended=9, attempts=1)
+    @pytest.mark.parametrize("attempts", [1, None], ids=["counted", "not counted"])
+    def test_the_current_attempt_is_shown_once_though_it_is_stored_too(self, attempts):
+        record = make_record("failed", started=2, ended=9, attempts=attempts)
 
-        assert tell(record, make_attempt(1, 2, 9)) == [("queued", 2), ("failed", 7)]
+        assert get_parts(record, make_attempt(1, 2, 9)) == [("pending", 2), ("failed", 7)]
 
-    def test_the_same_where_the_table_counts_no_attempts(self):
-        record = make_record("failed", started=2, ended=9)
-
-        assert tell(record, make_attempt(1, 2, 9)) == [("queued", 2), ("failed", 7)]
-
-    def test_every_failed_attempt_and_the_pauses_between(self):
+    def test_every_failed_attempt_and_the_pauses_between_are_shown(self):
         record = make_record("success", started=90, ended=96, attempts=3)
 
-        parts = tell(record, make_attempt(1, 2, 5), make_attempt(2, 45, 50))
-
-        assert parts == [
-            ("queued", 2),
+        assert get_parts(record, make_attempt(1, 2, 5), make_attempt(2, 45, 50)) == [
+            ("pending", 2),
             ("failed", 3),
             ("paused", 40),
             ("failed", 5),
@@ -90,42 +90,54 @@ class TestParts:
             ("success", 6),
         ]
 
-    def test_a_retry_that_runs(self):
+    def test_a_retry_that_is_running_comes_last(self):
         record = make_record("in_progress", started=900, attempts=2)
 
-        timeline = build_timeline(record, [make_attempt(1, 2, 5)], now=NOW)
+        timeline = build(record, make_attempt(1, 2, 5))
 
-        assert [part.label for part in timeline.parts] == [
+        assert get_labels(timeline) == [
             "Queued",
             "Attempt 1: Failed",
-            "Waited for the next attempt",
+            "Waiting for the next attempt",
             "Attempt 2: Running",
         ]
+        assert [part.get("is_open") for part in timeline["parts"]] == [None, None, None, True]
+
+    def test_the_run_time_of_a_lost_attempt_is_unknown_but_drawn(self):
+        record = make_record("lost", started=100, ended=400, attempts=1)
+
+        part = build(record)["parts"][1]
+
+        assert (part["kind"], part["duration"]) == ("lost", None)
+        assert part["percent"] == 75
 
     def test_a_task_that_was_lost_in_the_queue_never_started(self):
         record = make_record("lost", ended=400, attempts=0)
 
-        timeline = build_timeline(record, [], now=NOW)
+        assert get_labels(build(record)) == ["Queued, never started"]
 
-        assert [part.label for part in timeline.parts] == ["Queued; it never started"]
-        assert tell(record) == [("lost", 400)]
-
-    def test_one_that_was_judged_lost_and_then_succeeded_says_so(self):
+    def test_a_task_that_was_declared_lost_too_early_has_a_note(self):
         record = make_record("success", started=2, ended=900, attempts=1)
 
-        timeline = build_timeline(record, [make_attempt(1, 2, 400, "lost")], now=NOW)
+        timeline = build(record, make_attempt(1, 2, 400, "lost"))
 
-        assert [part.kind for part in timeline.parts] == ["queued", "success"]
-        assert timeline.notes == ("It was judged lost for a while, and then gave a sign of life.",)
+        assert [part["kind"] for part in timeline["parts"]] == ["pending", "success"]
+        assert timeline["notes"] == ["The task was declared lost, then a worker reported it again."]
+
+    def test_the_stored_attempt_completes_a_row_that_stores_no_times(self):
+        record = make_record("failed")
+
+        assert get_parts(record, make_attempt(1, 2, 9)) == [("pending", 2), ("failed", 7)]
 
 
-class TestHonesty:
-    def test_attempts_of_which_nothing_is_left_are_counted(self):
+class TestUnknownTimes:
+    def test_attempts_that_are_not_stored_are_counted(self):
         record = make_record("success", started=90, ended=96, attempts=4)
 
-        timeline = build_timeline(record, [make_attempt(2, 45, 50)], now=NOW)
+        timeline = build(record, make_attempt(2, 45, 50))
 
-        assert [note[:12] for note in timeline.notes] == ["1 attempt is", "1 attempt is"]
+        assert [note[:19] for note in timeline["notes"]] == ["2 attempts are not "]
+        assert get_labels(timeline)[0] == "Queued, and attempts that are not shown"
 
     @pytest.mark.parametrize(
         "record",
@@ -135,65 +147,66 @@ class TestHonesty:
             make_record("in_progress", started=1010, attempts=1),
             make_record("pending", created=1010),
         ],
-        ids=["began before it was queued", "ended before it began", "begins later", "queued later"],
+        ids=[
+            "started before it was queued",
+            "ended before the start",
+            "starts later",
+            "queued later",
+        ],
     )
     def test_clocks_that_differ_make_no_part_negative(self, record):
-        timeline = build_timeline(record, [], now=NOW)
+        timeline = build(record)
 
-        assert min(part.duration for part in timeline.parts) == timedelta()
-        assert timeline.notes == (
-            "Some times overlap: clocks of machines differ, or two attempts ran at once.",
-        )
+        assert min(part["duration"] for part in timeline["parts"]) == timedelta()
+        assert timeline["notes"] == [
+            "Some times overlap: clocks differ, or two attempts ran at the same time."
+        ]
 
-    def test_an_end_that_was_not_kept_is_not_known(self):
+    def test_an_end_that_is_not_stored_is_unknown(self):
         record = make_record("success", started=2)
 
-        timeline = build_timeline(record, [], now=NOW)
+        timeline = build(record)
 
-        assert tell(record) == [("queued", 2), ("success", None)]
-        assert timeline.notes == ("When it ended was not kept.",)
-        assert timeline.parts[1].width == 0
+        assert get_parts(record) == [("pending", 2), ("success", None)]
+        assert timeline["notes"] == ["The end time is unknown."]
+        assert "width" not in timeline["parts"][1]
 
-    def test_a_start_that_was_not_kept_is_said(self):
-        record = make_record("success", ended=9)
+    @pytest.mark.parametrize(
+        ("record", "seconds"),
+        [(make_record("success", ended=9), 9), (make_record("in_progress"), 1000)],
+        ids=["ended", "running"],
+    )
+    def test_a_start_that_is_not_stored_is_unknown(self, record, seconds):
+        assert get_parts(record) == [("unknown", seconds)]
+        assert build(record)["notes"] == ["The start time is unknown."]
 
-        timeline = build_timeline(record, [], now=NOW)
-
-        assert tell(record) == [("unknown", 9)]
-        assert timeline.notes == ("When it began was not kept.",)
-
-    def test_a_table_that_keeps_no_time_has_no_timeline(self):
-        record = make_record("failed", created=None)
-
-        assert build_timeline(record, [], now=NOW) is None
+    def test_a_table_that_stores_no_times_has_no_timeline(self):
+        assert build(make_record("failed", created=None)) is None
 
     def test_without_the_time_of_queueing_it_begins_with_the_start(self):
         record = make_record("success", created=None, started=2, ended=9)
 
-        assert tell(record) == [("success", 7)]
+        assert get_parts(record) == [("success", 7)]
 
 
 class TestPicture:
-    def test_shares_are_of_the_whole(self):
+    def test_the_width_of_a_part_is_its_share_in_percent(self):
         record = make_record("success", started=25, ended=100, attempts=1)
 
-        timeline = build_timeline(record, [], now=NOW)
+        parts = build(record)["parts"]
 
-        assert [part.percent for part in timeline.parts] == [25, 75]
+        assert [part["percent"] for part in parts] == [25, 75]
+        assert [part["width"] for part in parts] == [25, 75]
 
     def test_a_short_part_stays_visible(self):
         record = make_record("success", started=0.001, ended=1000, attempts=1)
 
-        timeline = build_timeline(record, [], now=NOW)
+        assert build(record)["parts"][0]["width"] >= 1
 
-        assert timeline.parts[0].width >= 10
-
-    def test_a_task_that_took_no_time_is_drawn_all_the_same(self):
+    def test_a_task_that_took_no_time_is_drawn(self):
         record = make_record("success", started=0, ended=0, attempts=1)
 
-        timeline = build_timeline(record, [], now=NOW)
-
-        assert all(part.width > 0 for part in timeline.parts)
+        assert [part["width"] for part in build(record)["parts"]] == [50, 50]
 
     times = st.one_of(st.none(), st.integers(-2000, 2000))
 
@@ -201,18 +214,20 @@ class TestPicture:
         status=st.sampled_from([*Status]),
         times=st.tuples(times, times, times),
         attempts=st.one_of(st.none(), st.integers(0, 30)),
-        kept=st.lists(st.tuples(times, st.integers(-2000, 2000)), max_size=20),
+        stored=st.lists(st.tuples(times, st.integers(-2000, 2000)), max_size=20),
     )
-    def test_whatever_was_kept_parts_fit_in_the_picture(self, status, times, attempts, kept):
+    def test_parts_fit_in_the_picture_whatever_is_stored(self, status, times, attempts, stored):
         created, started, ended = times
         record = make_record(
             status, created=created, started=started, ended=ended, attempts=attempts
         )
-        runs = [make_attempt(number + 1, *times) for number, times in enumerate(kept)]
+        runs = [make_attempt(number + 1, *times) for number, times in enumerate(stored)]
 
-        timeline = build_timeline(record, runs[::-1], now=NOW)
+        timeline = build(record, *runs)
 
-        for part in timeline.parts if timeline else ():
-            assert part.duration is None or part.duration >= timedelta()
-            assert 0 <= part.x <= part.x + part.width <= WIDTH
-            assert 0 <= part.share <= 1
+        end = 0
+        for part in timeline["parts"] if timeline else ():
+            assert part["duration"] is None or part["duration"] >= timedelta()
+            if "width" in part:
+                assert end <= part["x"] < part["x"] + part["width"] <= timeline["width"]
+                end = part["x"] + part["width"]
