@@ -107,6 +107,7 @@ class AsyncTaskRecordAdmin(ReadOnlyAdmin):
                     "task_name",
                     "func",
                     "attempts",
+                    "cluster",
                     "worker",
                     "task_group",
                     "queue_id",

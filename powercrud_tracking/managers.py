@@ -141,8 +141,8 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
             task_name: the task's name.
             **payload: what PowerCRUD sends (``status``, ``message``, ``progress_payload``,
                 ``user``, ``affected_objects``, ``task_args``, ``task_kwargs``, ``result``,
-                ``timestamp``, ``extra``, ``django_q2_task_id``), and ``func``, ``group``
-                and ``worker``.
+                ``timestamp``, ``extra``, ``django_q2_task_id``), and ``func``, ``group``,
+                ``cluster`` and ``worker``.
         """
         try:
             self._record(Event(event), self._get_own_name(task_name), payload)
@@ -380,6 +380,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
                 task_kwargs={k: v for k, v in kwargs.items() if k not in QUEUE_OPTIONS},
                 func=func,
                 group=group,
+                cluster=launches.get_cluster(kwargs),
             )
             return self._enqueue(
                 launch,

@@ -15,6 +15,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.db import router
 from django.utils import timezone
+from django_q.conf import Conf
 from django_q.models import Task
 from django_q.signals import post_execute, post_execute_in_worker, pre_enqueue, pre_execute
 
@@ -126,6 +127,8 @@ def start(*, task: dict[str, Any], **kwargs: Any) -> None:
             task_args=list(task["args"]),
             task_kwargs=task["kwargs"],
             group=task.get("group"),
+            # A cluster adds its name. With sync there is none.
+            cluster=task.get("cluster") or Conf.CLUSTER_NAME,
             django_q2_task_id=task["id"],
             timestamp=timezone.now(),
         ),

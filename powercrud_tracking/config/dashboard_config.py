@@ -35,6 +35,7 @@ DEFAULT_FIELDS: Mapping[str, str] = {
     "func": "func",
     "group": "task_group",
     "queue_id": "queue_id",
+    "cluster": "cluster",
     "worker": "worker",
     "launched_by_id": "launched_by_id",
     "extra": "extra",

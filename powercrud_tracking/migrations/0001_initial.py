@@ -55,6 +55,7 @@ class Migration(migrations.Migration):
                 ('func', models.CharField(blank=True, default='', max_length=255, verbose_name='function')),
                 ('task_group', models.CharField(blank=True, default='', max_length=255, verbose_name='group')),
                 ('queue_id', models.CharField(blank=True, default='', max_length=64, verbose_name='id in the queue')),
+                ('cluster', models.CharField(blank=True, default='', max_length=100, verbose_name='cluster')),
                 ('worker', models.CharField(blank=True, default='', max_length=255, verbose_name='worker')),
                 ('launched_by_id', models.CharField(blank=True, default='', max_length=255, verbose_name='key of the user')),
                 ('extra', models.JSONField(blank=True, null=True, verbose_name='extra')),

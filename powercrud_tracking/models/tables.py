@@ -36,6 +36,7 @@ class AbstractAsyncTaskRecord(models.Model):
     func = models.CharField(_("function"), max_length=255, blank=True, default="")
     task_group = models.CharField(_("group"), max_length=255, blank=True, default="")
     queue_id = models.CharField(_("id in the queue"), max_length=64, blank=True, default="")
+    cluster = models.CharField(_("cluster"), max_length=100, blank=True, default="")
     worker = models.CharField(_("worker"), max_length=255, blank=True, default="")
     launched_by_id = models.CharField(_("key of the user"), max_length=255, blank=True, default="")
     extra = models.JSONField(_("extra"), null=True, blank=True)

@@ -1,12 +1,13 @@
 """The launch that is under way here: whose it is, how far it has come, what of it is whose."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django_q.conf import Conf
 from django_q.exceptions import TimeoutException
 
 from powercrud_tracking.serialization import failures
@@ -89,6 +90,19 @@ def find_launching_manager(task_name: str) -> Any:
     """Return the manager that is launching this task right now, or ``None``."""
     launch = find_launch(task_name)
     return None if launch is None else launch.manager
+
+
+def get_cluster(options: Mapping[str, Any]) -> str:
+    """Return the name of the clusters for which a launch queues its task; empty if unknown.
+
+    It is the name of the queue too. django-q2 looks into ``q_options`` first; which queue a
+    broker that the caller passes has, that broker alone knows (``django_q/tasks.py``, 1.11).
+
+    Args:
+        options: the keyword arguments of the launch.
+    """
+    options = {**options, **(options.get("q_options") or {})}
+    return "" if options.get("broker") else options.get("cluster") or Conf.CLUSTER_NAME
 
 
 def take_task_name(

@@ -112,6 +112,7 @@ class ValueBuilder:
             "args": self._fit_payload("args", payload.get("task_args")),
             "kwargs": self._fit_payload("kwargs", kwargs),
             "group": self.fit("group", payload.get("group")),
+            "cluster": self.fit("cluster", payload.get("cluster")),
             "queue_id": self.fit("queue_id", payload.get("django_q2_task_id")),
         }
 

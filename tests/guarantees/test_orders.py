@@ -20,6 +20,7 @@ CREATE = {
     "task_kwargs": {"three": 3},
     "func": "shop.tasks.sort",
     "group": "nightly",
+    "cluster": "night",
     "extra": {"tenant": "north"},
     "message": "Task queued",
     "django_q2_task_id": "4c1b",
@@ -28,7 +29,7 @@ PROGRESS = {"message": "sorting: 1/2", "progress_payload": "sorting: 1/2"}
 
 SUCCESS = {
     "create": CREATE,
-    "start": {"worker": "host:7"},
+    "start": {"worker": "host:7", "cluster": "night"},
     "progress": PROGRESS,
     "complete": {"result": {"sorted": 2}, "message": "Completed successfully"},
     "cleanup": {"status": "success", "message": "Cleaned up"},
@@ -49,6 +50,7 @@ LAUNCHED = {
     "cleaned_up": True,
     "func": "shop.tasks.sort",
     "task_group": "nightly",
+    "cluster": "night",
     "queue_id": "4c1b",
     "launched_by_id": "",
     "extra": {"tenant": "north"},

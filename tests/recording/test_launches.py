@@ -2,8 +2,13 @@ import inspect
 
 import pytest
 from django_q import tasks
+from django_q.brokers import get_broker
 from django_q.exceptions import TimeoutException
+from django_q.models import OrmQ
+from django_q.signals import post_execute_in_worker, pre_execute
+from django_q.signing import SignedPackage
 
+from powercrud_tracking.models import AsyncTaskRecord
 from powercrud_tracking.recording import launches
 from powercrud_tracking.recording.launches import (
     Launch,
@@ -11,6 +16,7 @@ from powercrud_tracking.recording.launches import (
     find_launching_manager,
     take_task_name,
 )
+from tests.project.tasks import add
 
 NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
 
@@ -43,6 +49,45 @@ class TestQueueOptions:
         kept = {name for name in launches.QUEUE_OPTIONS if f'"{name}"' in source}
 
         assert kept == launches.QUEUE_OPTIONS
+
+
+@pytest.mark.django_db
+class TestCluster:
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {},
+            {"cluster": "night"},
+            {"cluster": None},
+            {"q_options": {"cluster": "night"}},
+            {"q_options": {"cluster": "night"}, "cluster": "day"},
+        ],
+        ids=str,
+    )
+    def test_the_row_names_the_queue_that_holds_the_task(self, manager, options):
+        manager.launch_async_task(add, 1, 2, **options)
+
+        assert AsyncTaskRecord.objects.get().cluster == OrmQ.objects.get().key
+
+    @pytest.mark.parametrize("name", ["broker", "q_options"])
+    def test_the_queue_of_a_broker_that_the_caller_passes_is_unknown(self, manager, name):
+        broker = get_broker("night")
+
+        manager.launch_async_task(
+            add, 1, 2, **{name: broker if name == "broker" else {"broker": broker}}
+        )
+
+        assert OrmQ.objects.get().key == "night"
+        assert AsyncTaskRecord.objects.get().cluster == ""
+
+    def test_the_worker_names_its_cluster_where_the_launch_could_not(self, manager):
+        manager.launch_async_task(add, 1, 2, broker=get_broker("night"))
+        package = SignedPackage.loads(OrmQ.objects.get().payload)
+
+        pre_execute.send(sender="test", func=add, task={**package, "cluster": "night"})
+        post_execute_in_worker.send(sender="test", func=add, task=package)
+
+        assert AsyncTaskRecord.objects.get().cluster == "night"
 
 
 class TestTakeTaskName:
