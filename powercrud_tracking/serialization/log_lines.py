@@ -12,7 +12,7 @@ def escape_unprintable(record: logging.LogRecord) -> bool:
     """
     try:
         message = record.getMessage()
-    except Exception:
+    except Exception:  # noqa: BLE001 - an argument's own __str__ may raise anything
         # The handler formats it again, and reports the error as logging always does.
         return True
     if not message.isprintable():

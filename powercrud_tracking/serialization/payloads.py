@@ -56,6 +56,8 @@ _ENTRY_ROOM = 36
 _INTEGERS = range(-(2**63), 2**63)
 _INTEGER_BITS = 4096
 _SORTED = 5000
+# So far behind the limit a secret is looked for that begins before it.
+_SECRET_ROOM = 512
 _PREVIEW = 32
 
 # PostgreSQL's jsonb refuses both, and so does UTF-8 the second.
@@ -84,8 +86,8 @@ def to_json(value: object, *, limit: int, redact: re.Pattern[str] | None = None)
 def to_text(value: object, *, limit: int, redact: re.Pattern[str] | None = None) -> str:
     """Return ``value`` as text of at most ``limit`` bytes of UTF-8.
 
-    A string, and whatever ``to_json`` makes a string of, stays as it is, without quotes;
-    anything else becomes JSON.
+    A string, and whatever ``to_json`` makes a string of, stays as it is, without quotes, but for
+    the secrets in it; anything else becomes JSON.
     """
     if not issubclass(type(value), str):
         value = to_json(value, limit=limit, redact=redact)
@@ -93,14 +95,17 @@ def to_text(value: object, *, limit: int, redact: re.Pattern[str] | None = None)
             # Never longer than the escaped form, which to_json has measured.
             return json.dumps(value, ensure_ascii=False, allow_nan=False)
     text = str.__str__(value)
-    head = clean(text[: limit + 1]).encode()
-    if len(head) <= limit:
+    start = text[: limit + _SECRET_ROOM]
+    masked = redaction.redact_text(start, redact)
+    length = len(text) - len(start) + len(masked)
+    head = clean(masked).encode()
+    if len(head) <= limit and len(masked) == length:
         return head.decode()
-    mark = _more(len(text))
+    mark = _more(length)
     if len(mark.encode()) > limit // 2:
         return head[: limit - 3].decode(errors="ignore") + ELLIPSIS if limit >= 3 else ""
     kept = head[: limit - len(mark.encode())].decode(errors="ignore")
-    return kept + _more(len(text) - len(kept))
+    return kept + _more(length - len(kept))
 
 
 def cut(text: str, length: int) -> str:
@@ -220,7 +225,7 @@ class _Writer:
     def put_dict(self, pairs: Iterable[tuple[Any, Any]], room: int, depth: int) -> tuple[Any, int]:
         entries: dict[str, Any] = {}
         copies: dict[str, int] = {}
-        is_secret = redaction.get_judge(self.redact)
+        is_secret = redaction.get_key_test(self.redact)
 
         def add(pair: tuple[Any, Any], share: int) -> int:
             key, value = pair

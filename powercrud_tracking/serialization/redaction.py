@@ -1,31 +1,61 @@
-"""Which keys hold secrets, so that their values are not stored."""
+"""Secrets that must not be stored: which keys name one, and where a text contains one."""
 
 import functools
 import re
 from collections.abc import Callable, Iterable
 
 # Long words are searched anywhere, so that "userPassword" and "x-csrf-token" match. Short ones
-# must stand alone between separators: "pin" and "user_pin" match, "shipping" and "pinned" do
-# not. Nothing matches "author", "compass", "passenger" or "primary_key". Where a word has an
-# innocent meaning too ("session", "signature"), hiding too much is the lesser harm.
+# must be whole words, between separators, digits or the capitals of camelCase: "pin", "user_pin"
+# and "userPin2" match, "shipping" and "pinned" do not. Nothing matches "author", "compass",
+# "passenger" or "primary_key". Where a word has an innocent meaning too ("session",
+# "signature"), hiding too much is the lesser harm.
+_START = r"(?:^|[\W_]|(?-i:(?<=[a-z\d])(?=[A-Z])))"
+_END = r"(?:$|[\W_\d]|(?-i:(?<=[a-z])(?=[A-Z])))"
+
 DEFAULT_REDACT: tuple[str, ...] = (
     r"pass[\W_]?(?:word|wd|code|phrase|key)|passwort|pwd",
-    r"(?:^|[\W_])pass$",
+    rf"{_START}pass[\W_]?\d*$|{_START}pw{_END}",
     r"token(?!iz|is)|bearer|oauth",
     r"secret|credential|cookie|session|sessid|csrf|xsrf|signature",
     r"(?:api|access|private|secret|signing|encryption|master|auth|ssh|host)[\W_]?key",
-    r"authori[sz]ation|auth[\W_]?header|basic[\W_]?auth|^auth$",
-    r"security[\W_]?(?:code|answer|question)|recovery[\W_]?code|social[\W_]?security",
+    rf"authori[sz]ation|auth[\W_]?(?:header|code|data|string)|basic[\W_]?auth|{_START}auth\d*$",
+    r"(?:access|backup|recovery|reset|security|verification)[\W_]?code",
+    r"security[\W_]?(?:answer|question)|social[\W_]?security",
     r"credit[\W_]?card|(?<!dis)card[\W_]?(?:number|num|no)(?:$|[\W_])",
-    r"connection[\W_]?string|(?:database|broker|redis)[\W_]?url",
-    r"(?:^|[\W_])(?:pin|otp|totp|mfa|ssn|cvv2?|cvc2?|jwt|creds?|sig|dsn)(?:$|[\W_])",
+    r"connection[\W_]?string",
+    r"(?:database|broker|redis|mysql|postgres(?:ql)?|mongo(?:db)?|webhook)[\W_]?ur[il]",
+    rf"{_START}(?:db|amqp)[\W_]?ur[il]",
+    rf"{_START}(?:pin|otp|totp|mfa|ssn|cvv2?|cvc2?|jwt|creds?|sig|dsn){_END}",
 )
 """Keys whose values are not stored, as regular expressions."""
 
 MASK = "********"
 """What is stored in place of a redacted value."""
 
-_REMEMBERED = 64
+_CACHED_LENGTH = 64
+
+# The last "@" before the path ends the password. The user stays: it helps to find the account.
+_URL_PASSWORD = re.compile(r'(?<=://)([^\s/:"<>]*):[^\s/"<>]+@')
+# A key in front of its value: 'key': in a dict or in JSON (in JSON inside JSON quoted by \"),
+# ('key', in a pair, and key= in a call, a query string or a list of options.
+_KEY = re.compile(
+    r"""
+      (\()? (?P<quote>\\{0,3}["']) (?P<quoted>[^"'\\\n]{1,64}) (?P=quote) \s? (?(1)[:,]|:) \s?
+    | (?<![\w.\-]) (?P<plain>[\w.\-]{1,64}) = (?!=)
+    """,
+    re.VERBOSE,
+)
+# The pieces of a value: a quoted text (or its beginning), a bracket, what ends a value, the rest.
+_PIECE = re.compile(
+    r"""
+      (?P<quote>\\{0,3}["']) (?:(?!(?P=quote)) (?:\\.|[^\\\n]))*+ (?P=quote)?
+    | (?P<opening>[\[({<])
+    | (?P<closing>[\])}>])
+    | (?P<end>[\s,;&\\])
+    | [^\s,;&"'\\\[\](){}<>]+
+    """,
+    re.VERBOSE,
+)
 
 
 def compile_redaction(patterns: Iterable[str]) -> re.Pattern[str] | None:
@@ -42,17 +72,66 @@ def compile_redaction(patterns: Iterable[str]) -> re.Pattern[str] | None:
 @functools.lru_cache(maxsize=64)
 def _compile_redaction(patterns: tuple[str, ...]) -> re.Pattern[str] | None:
     for pattern in patterns:
-        re.compile(pattern)  # an error here speaks of this pattern, not of all joined
-    # Flags for a whole pattern, "(?i)", may not stand inside another: make them local.
+        re.compile(pattern)  # an error here names this pattern, not all of them joined
+    # Flags for a whole pattern, "(?i)", are not allowed inside another: make them local.
     scoped = (re.sub(r"^\(\?([imsx]+)\)(.*)$", r"(?\1:\2)", p, flags=re.S) for p in patterns)
     return re.compile("|".join(f"(?:{p})" for p in scoped), re.IGNORECASE) if patterns else None
 
 
 @functools.lru_cache(maxsize=64)
-def get_judge(redact: re.Pattern[str] | None) -> Callable[[str], bool]:
+def get_key_test(redact: re.Pattern[str] | None) -> Callable[[str], bool]:
+    """Return the function that tells whether a key names a secret."""
     if redact is None:
         return lambda key: False
     search = redact.search
-    # The same few keys come with every task, and searching costs more than all else.
-    remember = functools.lru_cache(maxsize=1024)(lambda key: search(key) is not None)
-    return lambda key: remember(key) if len(key) <= _REMEMBERED else search(key) is not None
+    # The same few keys come with every task, and the search costs more than everything else.
+    cached = functools.lru_cache(maxsize=1024)(lambda key: search(key) is not None)
+    return lambda key: cached(key) if len(key) <= _CACHED_LENGTH else search(key) is not None
+
+
+def redact_text(text: str, redact: re.Pattern[str] | None) -> str:
+    """Return ``text`` with the secrets in it replaced by ``MASK``.
+
+    These are the password of an URL (``scheme://user:password@host``), and what follows a
+    matching key: ``'password': 'x'`` as Python and JSON write a dict, ``('password', 'x')``, and
+    ``password=x``. A value is replaced up to the end of its line at most.
+
+    Args:
+        text: any text; the time is proportional to its length.
+        redact: tells which keys are secret; nothing is replaced if it is ``None``.
+    """
+    if redact is None:
+        return text
+    if "://" in text:
+        text = _URL_PASSWORD.sub(rf"\1:{MASK}@", text)
+    if "=" in text or "'" in text or '"' in text:
+        text = _redact_values(text, get_key_test(redact))
+    return text
+
+
+def _redact_values(text: str, is_secret: Callable[[str], bool]) -> str:
+    parts, end = [], 0
+    for key in _KEY.finditer(text):
+        start = key.end()
+        if key.start() >= end and is_secret(key["quoted"] or key["plain"]):
+            # Quoted as the key is, so that a dict stays one that can be read.
+            quote = key["quote"] or (text[start] if text.startswith(('"', "'"), start) else "")
+            parts += text[end:start], quote, MASK, quote
+            end = _find_end(text, start)
+    return "".join([*parts, text[end:]]) if parts else text
+
+
+def _find_end(text: str, start: int) -> int:
+    """Return where the value ends that begins at ``start``."""
+    depth = 0
+    for piece in _PIECE.finditer(text, start):
+        match piece.lastgroup:
+            case "opening":
+                depth += 1
+            case "closing" if depth == 0:
+                return piece.start()
+            case "closing":
+                depth -= 1
+            case "end" if depth == 0 or piece[0] == "\n":
+                return piece.start()
+    return len(text)
