@@ -1,7 +1,8 @@
 """Brings the catalogues up to date: ``tox run -e messages``.
 
 Done with Babel and Django's own reader of templates, so that neither it nor the tests need the
-GNU gettext tools. What is new has no translation yet, and tests/test_translations.py says so.
+GNU gettext tools. What is new has no translation yet, and
+tests/repository/test_translations.py says so.
 """
 
 import io

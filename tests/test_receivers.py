@@ -1,9 +1,8 @@
 import os
 import socket
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
-from django.conf import settings
 from django.db import connections, router
 from django.utils import timezone
 from django_q.models import OrmQ, Task
@@ -21,30 +20,16 @@ from powercrud_tracking.models import AsyncTaskRecord
 from powercrud_tracking.recording.running import find_running_task, leave_task
 from powercrud_tracking.records import missing_table
 from tests.project.models import InheritedRecord
-from tests.test_managers import in_a_cluster, work_off
+from tests.project.tasks import add
+from tests.support.marks import uses_worker
+from tests.support.packages import make_ended_package, make_package
+from tests.support.queue import run_queued_task
+from tests.support.rows import AT, NAME, get_row
 
 pytestmark = pytest.mark.django_db
 
-NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
 AGAIN = "green-four-moon-yankee"
-AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC if settings.USE_TZ else None)
 PATH = "powercrud_tracking.factory.DashboardManager"
-
-
-def make_package(**values):
-    package = {
-        "id": "f" * 32,
-        "name": NAME,
-        "func": "math.floor",
-        "args": (1,),
-        "kwargs": {},
-        "started": AT,
-    }
-    return {**package, **values}
-
-
-def make_ended_package(**values):
-    return make_package(**{"stopped": AT, "success": True, "result": 1, **values})
 
 
 def send_all(package):
@@ -54,14 +39,6 @@ def send_all(package):
     package |= {"stopped": AT, "success": True, "result": 1}
     post_execute_in_worker.send(sender="django_q", func=None, task=package)
     post_execute.send(sender="django_q", task=package)
-
-
-def get_row(task_name=NAME):
-    return AsyncTaskRecord.objects.get(task_name=task_name)
-
-
-def add(a, b, task_key):
-    return a + b
 
 
 def count(*args, **kwargs):
@@ -116,11 +93,11 @@ class TestForeignTasks:
 
         assert not AsyncTaskRecord.objects.exists()
 
-    @in_a_cluster
+    @uses_worker
     def test_they_run(self):
         async_task("math.floor", 1.5, task_name=NAME)
 
-        work_off()
+        run_queued_task()
 
         assert Task.objects.get().result == 1
         assert not AsyncTaskRecord.objects.exists()
@@ -160,11 +137,11 @@ class TestNeverRaising:
         assert f"Could not start task {NAME}." in caplog.text
         assert "KeyError: 'kwargs'" in caplog.text
 
-    @in_a_cluster
+    @uses_worker
     def test_a_task_runs_though_its_manager_is_gone(self):
         async_task(count, 1, 2, task_name=NAME, manager_class="nowhere.Nothing")
 
-        work_off()
+        run_queued_task()
 
         assert Task.objects.get().result == 2
 
@@ -172,7 +149,7 @@ class TestNeverRaising:
         missing_table._told.clear()
         manager.launch_async_task(add, 1, 2, task_key=NAME)
 
-        work_off()
+        run_queued_task()
 
         ours = [record for record in caplog.records if record.name == "powercrud_tracking"]
         assert Task.objects.get().result == 3
@@ -290,7 +267,7 @@ class TestLeave:
     def test_a_start_that_could_not_be_written_is_written_then(self, no_table, manager):
         manager.launch_async_task(make_the_table, task_key=NAME)
 
-        work_off()
+        run_queued_task()
 
         row = get_row()
         assert (row.status, row.attempts) == (Status.SUCCESS, 1)
@@ -332,7 +309,7 @@ class TestEnd:
         assert get_row().status == Status.SUCCESS
 
 
-@in_a_cluster
+@uses_worker
 class TestResubmittedTask:
     def resubmit(self, task):
         """Queue a task again as the action of django-q2's admin does."""
@@ -348,11 +325,11 @@ class TestResubmittedTask:
 
     def test_it_has_a_row_of_its_own_and_its_predecessor_keeps_his(self, manager):
         manager.launch_async_task(tell, task_key=NAME)
-        work_off()
+        run_queued_task()
         before = AsyncTaskRecord.objects.values().get(task_name=NAME)
 
         self.resubmit(Task.objects.get())
-        work_off()
+        run_queued_task()
 
         row = get_row(AGAIN)
         assert AsyncTaskRecord.objects.values().get(task_name=NAME) == before
@@ -366,7 +343,7 @@ class TestResubmittedTask:
         manager.async_task_lifecycle("complete", NAME, result=1)
 
         async_task(fail, hook=receivers.HOOK, task_name=AGAIN, task_key=NAME)
-        work_off()
+        run_queued_task()
 
         assert get_row(NAME).status == Status.SUCCESS
         assert (get_row(AGAIN).status, get_row(AGAIN).message) == (
@@ -377,7 +354,7 @@ class TestResubmittedTask:
     def test_one_whose_predecessor_was_never_recorded_is_foreign(self):
         async_task(fail, hook=receivers.HOOK, task_name=AGAIN, task_key=NAME)
 
-        work_off()
+        run_queued_task()
 
         assert not AsyncTaskRecord.objects.exists()
 
@@ -399,7 +376,7 @@ def get_manager_class_of(task_key, manager_class=None, manager_config=None):
     return manager_class
 
 
-@in_a_cluster
+@uses_worker
 class TestTasksThatPowercrudsTrackerLaunched:
     """Queued before the settings changed, run after it."""
 
@@ -426,7 +403,7 @@ class TestTasksThatPowercrudsTrackerLaunched:
         self.launch()
 
         settings.POWERCRUD_ASYNC_DASHBOARD = self.MINE
-        work_off()
+        run_queued_task()
 
         row = InheritedRecord.objects.get()
         assert (row.status, row.result_payload) == (Status.SUCCESS, PATH)
@@ -436,7 +413,7 @@ class TestTasksThatPowercrudsTrackerLaunched:
     def test_a_table_that_is_not_ours_stays_with_powercruds(self):
         self.launch()
 
-        work_off()
+        run_queued_task()
 
         row = InheritedRecord.objects.get()
         assert (row.status, row.result_payload) == (Status.SUCCESS, receivers.POWERCRUDS_TRACKER)
@@ -447,7 +424,7 @@ class TestTasksThatPowercrudsTrackerLaunched:
         self.launch({**self.CONFIG, "field_map": {"user": "nobody"}})
 
         settings.POWERCRUD_ASYNC_DASHBOARD = self.MINE
-        work_off()
+        run_queued_task()
 
         assert InheritedRecord.objects.get().result_payload == receivers.POWERCRUDS_TRACKER
         assert f"Task {NAME} stays with PowerCRUD's tracker: " in caplog.text

@@ -6,7 +6,7 @@ from powercrud.async_manager import AsyncManager
 
 from powercrud_tracking.factory import get_manager
 from tests.bench.meter import measure, time_call, write_table
-from tests.bench.queue import work_off
+from tests.support.queue import run_queued_task
 
 FUNC = "tests.project.tasks.add"
 
@@ -19,7 +19,7 @@ def report(*, quick: bool) -> str:
     for _ in range(40 if quick else 100):
         for name, manager in managers.items():
             launched = time_call(manager.launch_async_task, FUNC, 1, 2)
-            worked = time_call(work_off)
+            worked = time_call(run_queued_task)
             launches[name].append(launched)
             tasks[name].append(launched + worked)
     rows = []
@@ -27,7 +27,7 @@ def report(*, quick: bool) -> str:
         with measure() as launch:
             manager.launch_async_task(FUNC, 1, 2)
         with measure() as work:
-            work_off()
+            run_queued_task()
         counts = len(launch.statements), len(launch.statements) + len(work.statements)
         rows.append(_build_row(name, launches[name], tasks[name], counts))
     price = [rows[1][column] - rows[0][column] for column in range(1, 5)]

@@ -7,7 +7,7 @@ from powercrud.async_manager import AsyncManager
 from powercrud_tracking import progress
 from powercrud_tracking.factory import get_manager
 from tests.bench.meter import Measured, measure, write_table
-from tests.bench.queue import work_off
+from tests.support.queue import run_queued_task
 
 TIMES = 10_000
 
@@ -49,4 +49,4 @@ def report(*, quick: bool) -> str:
 
 def _run_tracked(times: int) -> None:
     get_manager().launch_async_task("tests.bench.reports.report_often", times)
-    work_off()
+    run_queued_task()

@@ -190,7 +190,7 @@ LAUNCH_250 = """
 import sys
 import django
 django.setup()
-from tests import cluster_tasks as tasks
+from tests.support import cluster_tasks as tasks
 first = int(sys.argv[1])
 for number in range(first, first + 250):
     tasks.launch(tasks.add, number, 1)

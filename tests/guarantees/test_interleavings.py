@@ -6,14 +6,10 @@ documentation and knows nothing of the package's own table.
 
 import json
 import sqlite3
-import subprocess
-import sys
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from django.conf import settings
 from django.db import connections
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
@@ -21,9 +17,9 @@ from hypothesis import strategies as st
 
 from powercrud_tracking.factory import get_manager
 from powercrud_tracking.models import AsyncTaskRecord
+from tests.support.peer import Peer
+from tests.support.rows import AT
 
-ROOT = Path(__file__).parents[2]
-AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC if settings.USE_TZ else None)
 FIELDS = (
     "status",
     "message",
@@ -65,6 +61,10 @@ class Row:
     @property
     def is_open(self):
         return self.status in {"pending", "in_progress"}
+
+    def get_values(self):
+        """Return the values by field, or None while there is no row."""
+        return None if self.status is None else {name: getattr(self, name) for name in FIELDS}
 
     def apply(self, kind, number):
         if self.status is None:
@@ -128,7 +128,8 @@ class Row:
             self.status, self.message, self.failed_at = "lost", text, at
 
 
-def send(manager, task_name, kind, number):
+def build_event(kind, number):
+    """Return the event of a kind, and what comes with it."""
     event, _, brought = kind.partition(" with ")
     event, _, is_failure = event.partition(" a ")
     text = str(number)
@@ -144,12 +145,12 @@ def send(manager, task_name, kind, number):
     }
     if is_failure:
         payload |= {"func": "powercrud.tasks.bulk_update_task", "result": False}
-    manager.async_task_lifecycle(event, task_name, **payload)
+    return event, payload
 
 
-def get_values(task_name):
-    row = AsyncTaskRecord.objects.filter(task_name=task_name).values(*FIELDS).first()
-    return row or dict.fromkeys(FIELDS)
+def pick(values):
+    """Return the values of a row that the rules speak of; None where there is no row."""
+    return values and {name: values[name] for name in FIELDS}
 
 
 @pytest.mark.django_db
@@ -167,61 +168,16 @@ def test_any_events_in_any_order_leave_the_row_that_the_rules_say(kinds):
     manager, row, task_name = get_manager(), Row(), str(uuid4())
 
     for number, kind in enumerate(kinds, start=1):
-        send(manager, task_name, kind, number)
+        event, payload = build_event(kind, number)
+        manager.async_task_lifecycle(event, task_name, **payload)
         row.apply(kind, number)
 
-        if row.status is None:
-            assert get_values(task_name) == dict.fromkeys(FIELDS), kinds[:number]
-        else:
-            assert get_values(task_name) == {name: getattr(row, name) for name in FIELDS}, kinds[
-                :number
-            ]
+        values = AsyncTaskRecord.objects.values().filter(task_name=task_name).first()
+        assert pick(values) == row.get_values(), kinds[:number]
 
 
 # --- several processes -------------------------------------------------------------------
 
-# What each process runs: it waits for a line, so that all of them begin at once, and fires
-# one kind of event at all tasks, in an order of its own.
-PROCESS = """
-import json, random, signal, sys
-from datetime import datetime
-
-signal.alarm(60)
-
-from django.conf import settings
-
-order = json.loads(sys.argv[1])
-for alias, database in order["databases"].items():
-    settings.DATABASES[alias].update(database)
-
-import django
-django.setup()
-from powercrud_tracking.factory import get_manager
-
-manager = get_manager()
-print("ready", flush=True)
-sys.stdin.readline()
-names = list(order["names"])
-random.Random(order["event"]).shuffle(names)
-for name in names:
-    payload = dict(order["payload"], timestamp=datetime.fromisoformat(order["at"]))
-    manager.async_task_lifecycle(order["event"], name, **payload)
-"""
-# What another process runs: it says what is in the table.
-SHOW = """
-import json, sys
-
-from django.conf import settings
-
-for alias, database in json.loads(sys.argv[1]).items():
-    settings.DATABASES[alias].update(database)
-
-import django
-django.setup()
-from powercrud_tracking.models import AsyncTaskRecord
-
-print(json.dumps(list(AsyncTaskRecord.objects.values()), default=str))
-"""
 NAMES = [f"{number:08}-3a0a-4f0d-9f5b-2f1d2c1b7a10" for number in range(20)]
 ENDINGS = {
     "success": {
@@ -270,29 +226,6 @@ EXPECTED = {
 }
 
 
-def begin_process(order):
-    return subprocess.Popen(
-        [sys.executable, "-c", PROCESS, json.dumps(order)],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def show_rows(databases):
-    done = subprocess.run(
-        [sys.executable, "-c", SHOW, json.dumps(databases)],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-        text=True,
-        timeout=60,
-    )
-    return json.loads(done.stdout)
-
-
 @pytest.fixture
 def databases(transactional_db, tmp_path):
     """Return the databases of this test as other processes reach them."""
@@ -311,96 +244,45 @@ def databases(transactional_db, tmp_path):
     return found
 
 
+@pytest.fixture
+def start_peers(databases):
+    """Return a function that starts so many processes; none may say that anything went wrong."""
+    peers = []
+
+    def start(number):
+        peers.extend(Peer(databases) for _ in range(number))
+        return peers
+
+    yield start
+    assert [peer.close() for peer in peers] == [""] * len(peers)
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_processes_that_fire_at_once_leave_the_same_row_for_every_task(databases, ending):
+def test_processes_that_send_at_once_leave_the_same_row_for_every_task(start_peers, ending):
     events = ENDINGS[ending]
-    orders = [
-        {
-            "databases": databases,
-            "names": NAMES,
-            "event": event,
-            "payload": payload,
-            "at": (AT + timedelta(seconds=second)).isoformat(),
-        }
-        for second, (event, payload) in enumerate(events.items())
-    ]
+    peers = start_peers(len(events))
+    ready = [peer.call("get_rows") for peer in peers]
 
-    processes = [begin_process(order) for order in orders]
-    try:
-        ready = [process.stdout.readline() for process in processes]
-        for process in processes:
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        told = [process.communicate(timeout=60) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
+    for second, (peer, (event, payload)) in enumerate(zip(peers, events.items(), strict=True)):
+        at = AT + timedelta(seconds=second)
+        peer.begin("send_to_all", event, NAMES, {**payload, "timestamp": at.isoformat()})
+    for peer in peers:
+        peer.end()
 
-    assert ready == ["ready\n"] * len(orders)
-    assert told == [("", "")] * len(orders)
-    rows = show_rows(databases)
+    rows = peers[0].call("get_rows")
+    assert ready == [[]] * len(peers)
     assert sorted(row["task_name"] for row in rows) == NAMES
     for row in rows:
         assert {name: row[name] for name in FIELDS} == EXPECTED[ending]
 
 
-# One of several processes that live as long as the test and do as they are told.
-PEER = """
-import json, sys
-
-from django.conf import settings
-
-for alias, database in json.loads(sys.argv[1]).items():
-    settings.DATABASES[alias].update(database)
-
-import django
-django.setup()
-from powercrud_tracking.factory import get_manager
-from tests.guarantees.test_interleavings import get_values, send
-
-manager = get_manager()
-for line in sys.stdin:
-    task_name, kind, number = json.loads(line)
-    send(manager, task_name, kind, number)
-    print(json.dumps(get_values(task_name), default=str), flush=True)
-"""
 PEERS = 3
 
 
-class Peer:
-    """A process that sends the events of anybody's task."""
-
-    def __init__(self, databases):
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", PEER, json.dumps(databases)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def send(self, task_name, kind, number):
-        """Let it send an event, and return the row that it finds afterwards."""
-        self.process.stdin.write(json.dumps([task_name, kind, number]) + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.stdout.close()
-        try:
-            self.process.wait(10)
-        finally:
-            self.process.kill()
-
-
 @pytest.fixture
-def peers(databases):
-    peers = [Peer(databases) for _ in range(PEERS)]
-    yield peers
-    for peer in peers:
-        peer.close()
+def peers(start_peers):
+    return start_peers(PEERS)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -417,10 +299,10 @@ def test_events_from_several_processes_leave_the_row_that_the_rules_say(peers, s
     row, task_name = Row(), str(uuid4())
 
     for number, (peer, kind) in enumerate(steps, start=1):
-        values = peers[peer].send(task_name, kind, number)
+        event, payload = build_event(kind, number)
+        payload["timestamp"] = payload["timestamp"].isoformat()
+        values = peers[peer].call("send", event, task_name, payload)
         row.apply(kind, number)
 
-        expected = dict.fromkeys(FIELDS)
-        if row.status is not None:
-            expected = {name: getattr(row, name) for name in FIELDS}
-        assert values == json.loads(json.dumps(expected, default=str)), steps[:number]
+        expected = json.loads(json.dumps(row.get_values(), default=str))
+        assert pick(values) == expected, steps[:number]

@@ -7,3 +7,7 @@ def add(a, b, task_key):
 
 def fail(task_key):
     raise ValueError("the price is\nwrong")
+
+
+def return_no(task_key):
+    return "no"

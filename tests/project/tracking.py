@@ -1,4 +1,6 @@
-"""What a project's settings name by dotted path."""
+"""What a project's settings name by dotted path, and a manager of its own."""
+
+from powercrud_tracking.managers import ModelTrackingAsyncManager
 
 
 def format_user(user):
@@ -18,3 +20,14 @@ def is_failed(func, result):
 
 
 not_callable = 3
+
+
+class ShoutingManager(ModelTrackingAsyncManager):
+    def format_user(self, user):
+        return "WHO"
+
+    def format_objects(self, objects):
+        return "WHAT"
+
+    def format_payload(self, payload):
+        return {"shown": str(payload)}

@@ -15,7 +15,8 @@ from powercrud_tracking.recording.lock_limits import (
     hold_limit,
     limit_waiting,
 )
-from tests.test_receivers import NAME, get_row, make_ended_package
+from tests.support.packages import make_ended_package
+from tests.support.rows import NAME, get_row
 
 TABLE = "powercrud_tracking_asynctaskrecord"
 SLACK = 0.7

@@ -1,4 +1,4 @@
-"""A task worked off in this process, by django-q2's own worker and monitor."""
+"""A queued task run in this process by django-q2's own worker and monitor."""
 
 from multiprocessing import Value
 from queue import Queue
@@ -9,15 +9,13 @@ from django_q.signing import SignedPackage
 from django_q.worker import worker
 
 
-def work_off() -> None:
-    """Take the task that waits in the queue through worker and monitor, as a cluster does."""
+def run_queued_task() -> None:
+    """Take the next task from the queue through worker and monitor, as a cluster does."""
     broker = get_broker()
     tasks: Queue = Queue()
     results: Queue = Queue()
-    for ack_id, package in broker.dequeue():
-        task = SignedPackage.loads(package)
-        task["ack_id"] = ack_id
-        tasks.put(task)
+    for ack_id, package in broker.dequeue() or ():
+        tasks.put({**SignedPackage.loads(package), "cluster": "tests", "ack_id": ack_id})
     tasks.put("STOP")
     worker(tasks, results, Value("f", -1))
     results.put("STOP")

@@ -1,0 +1,58 @@
+"""PowerCRUD's cleanup of its locks and its progress, through our manager."""
+
+import pytest
+from powercrud.async_manager import AsyncManager
+
+from powercrud_tracking.models import AsyncTaskRecord
+from tests.project.tasks import add, return_no
+from tests.support.marks import uses_worker
+from tests.support.queue import run_queued_task
+from tests.support.rows import NAME, OTHER, get_row
+
+pytestmark = pytest.mark.django_db
+
+
+class TestCleanup:
+    def test_a_queued_task_keeps_its_locks(self, manager):
+        locks = {"project.widget": {1}}
+        manager.launch_async_task(add, 1, 2, task_key=NAME, conflict_ids=locks)
+
+        summary = manager.cleanup_completed_tasks()
+
+        assert summary == {
+            "active_tasks": 1,
+            "cleaned": {},
+            "skipped": {NAME: "it has not ended"},
+        }
+        assert manager.check_conflict(locks) == {1}
+
+    def test_what_is_held_for_a_task_that_has_ended_is_released(self, manager):
+        locks = {"project.widget": {1}}
+        manager.launch_async_task(add, 1, 2, task_key=NAME, conflict_ids=locks)
+        manager.async_task_lifecycle("complete", NAME, result=3)
+
+        summary = manager.cleanup_completed_tasks()
+
+        released = {
+            "reason": "success",
+            "conflict_lock_keys": 1,
+            "progress_entries": 1,
+            "dashboard_records": 0,
+        }
+        assert summary == {"active_tasks": 1, "cleaned": {NAME: released}, "skipped": {}}
+        assert manager.check_conflict(locks) == set()
+        assert get_row().cleaned_up is True
+
+    @uses_worker
+    def test_a_task_that_is_not_recorded_is_released_once_it_has_a_result(self, manager):
+        AsyncManager().launch_async_task(return_no, task_key=NAME)
+        manager.add_active_task(OTHER)
+        run_queued_task()
+        manager.add_active_task(NAME)
+
+        summary = manager.cleanup_completed_tasks()
+
+        assert summary["cleaned"][NAME]["reason"] == "success"
+        assert summary["skipped"] == {OTHER: "it has not ended"}
+        assert manager.get_active_tasks() == {OTHER}
+        assert not AsyncTaskRecord.objects.exists()

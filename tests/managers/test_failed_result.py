@@ -1,0 +1,112 @@
+"""Results that mean failure although nothing was raised."""
+
+import pytest
+from django.test import override_settings
+from powercrud.tasks import bulk_delete_task
+
+from powercrud_tracking.factory import get_manager
+from powercrud_tracking.lifecycle import Status
+from powercrud_tracking.models import AsyncTaskRecord
+from tests.project.tasks import return_no
+from tests.support.marks import uses_worker
+from tests.support.queue import run_queued_task
+from tests.support.rows import NAME, get_row
+
+pytestmark = pytest.mark.django_db
+
+
+def is_text(func, result):
+    return func == "tests.project.tasks.return_no" and isinstance(result, str)
+
+
+class TestFailedResult:
+    @uses_worker
+    @override_settings(
+        POWERCRUD_ASYNC_DASHBOARD={"FAILED_RESULT": "tests.project.tracking.is_failed"}
+    )
+    def test_the_function_of_the_setting_decides(self):
+        manager = get_manager()
+        manager.launch_async_task(return_no, task_key=NAME)
+
+        run_queued_task()
+
+        row = get_row()
+        assert row.status == Status.FAILED
+        assert row.message == "The task returned 'no'"
+        assert row.result_payload == "no"
+        assert row.completed_at is None
+
+    @uses_worker
+    def test_the_same_result_is_a_success_without_it(self, manager):
+        manager.launch_async_task(return_no, task_key=NAME)
+
+        run_queued_task()
+
+        assert get_row().status == Status.SUCCESS
+
+    @uses_worker
+    @override_settings(POWERCRUD_ASYNC_DASHBOARD={"FAILED_RESULT": "tests.project.tracking.broken"})
+    def test_one_that_raises_is_logged_and_the_built_in_one_decides(self, caplog):
+        get_manager().launch_async_task(return_no, task_key=NAME)
+
+        run_queued_task()
+
+        assert get_row().status == Status.SUCCESS
+        assert "the built-in one is used instead" in caplog.text
+
+    @uses_worker
+    @pytest.mark.parametrize("option", [{}, {"save": False}], ids=["saved", "not saved"])
+    def test_a_function_that_was_launched_as_itself_is_known_by_its_path(self, option):
+        manager = get_manager(failed_result="tests.managers.test_failed_result.is_text")
+
+        manager.launch_async_task(return_no, task_key=NAME, **option)
+        run_queued_task()
+
+        row = get_row()
+        assert (row.status, row.message) == (Status.FAILED, "The task returned 'no'")
+
+    @uses_worker
+    def test_a_bulk_worker_that_was_launched_as_itself_is_known(self, manager):
+        manager.launch_async_task(bulk_delete_task, "project.Nothing", ["1"], None, save=False)
+
+        run_queued_task()
+
+        row = AsyncTaskRecord.objects.get()
+        assert row.status == Status.FAILED
+        assert row.message.startswith("failed delete: ")
+
+    def test_the_message_is_the_last_progress_text(self, manager):
+        manager.async_task_lifecycle("create", NAME)
+        manager.update_progress(NAME, "failed update: no stock")
+
+        manager.async_task_lifecycle(
+            "complete", NAME, func="powercrud.tasks.bulk_update_task", result=False
+        )
+
+        assert get_row().message == "failed update: no stock"
+
+    def test_the_message_is_the_row_s_progress_once_the_cache_is_empty(self, manager):
+        manager.async_task_lifecycle("create", NAME)
+        manager.update_progress(NAME, "failed update: no stock")
+        manager.remove_progress_key(NAME)
+
+        manager.async_task_lifecycle(
+            "complete", NAME, func="powercrud.tasks.bulk_update_task", result=False
+        )
+
+        assert get_row().message == "failed update: no stock"
+
+    def test_a_cleanup_that_brings_success_is_judged_too(self, manager):
+        manager.async_task_lifecycle("create", NAME)
+
+        manager.async_task_lifecycle(
+            "cleanup",
+            NAME,
+            status="success",
+            func="powercrud.tasks.bulk_update_task",
+            result=False,
+        )
+
+        row = get_row()
+        assert (row.status, row.cleaned_up) == (Status.FAILED, True)
+        assert (row.completed_at, row.failed_at is None) == (None, False)
