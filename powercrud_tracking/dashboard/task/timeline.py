@@ -131,5 +131,6 @@ class TimelineBuilder:
             part |= {"percent": round(100 * share), "x": round(x, 3)}
             part["width"] = round(max(100 * share, _LEAST_WIDTH), 3)
             x += part["width"] + _GAP
+        width = round(x - _GAP, 3) if drawn else 1
         parts, notes = self._parts, list(self._notes)
-        return {"parts": parts, "total": total, "notes": notes, "width": round(x or 1, 3)}
+        return {"parts": parts, "total": total, "notes": notes, "width": width}

@@ -229,5 +229,6 @@ class TestPicture:
         for part in timeline["parts"] if timeline else ():
             assert part["duration"] is None or part["duration"] >= timedelta()
             if "width" in part:
-                assert end <= part["x"] < part["x"] + part["width"] <= timeline["width"]
+                assert end <= part["x"]
+                assert 0 < part["width"] <= timeline["width"] - part["x"] + 0.01
                 end = part["x"] + part["width"]
