@@ -390,8 +390,8 @@ def _lose(task: Task, kind: Kind, items: int) -> None:
     record.status = Status.LOST
     record.failed_at = _get_start(record) + timedelta(minutes=6)
     record.message = (
-        "Lost: no sign of life, django-q2 has no result, it is not in the queue, its worker "
-        f"{record.worker} is in no live cluster, 2 live clusters looked at."
+        "Lost: no activity, django-q2 has no result, it is not in the queue, its worker "
+        f"{record.worker} is in no live cluster, 2 live clusters checked."
     )
     record.cleaned_up = False
     record.progress_payload = f"{kind.word}: {max(1, items // 3)}/{items}"

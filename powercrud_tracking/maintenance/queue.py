@@ -1,18 +1,27 @@
-"""The queue and the clusters of django-q2, as they are at this moment.
+"""The queues and the clusters of django-q2, as they are at this moment.
 
 Seen with django-q2 1.11:
 
-- With the ORM broker a package stays in the table until its result has been saved.
-- A Redis list is emptied into the cluster's own queue ahead of the workers, so that an empty list
-  alone says nothing.
-- A cluster writes its statistics twice a second into the broker's cache (with the Redis broker
-  into Redis), where they live for three seconds. One look may miss a busy cluster, and a cache
-  of each process shows no other process.
+- A queue has the name of the clusters that work on it. A task is queued for the cluster that its
+  launch names, otherwise for that of the launching process (``Conf.CLUSTER_NAME``).
+- With the ORM broker a package stays in the table, which holds all queues, until its result has
+  been saved.
+- With Redis each queue is a list. A cluster empties it into its own queue ahead of its workers, so
+  that an empty list alone says nothing.
+- A cluster writes its statistics twice a second into the broker's cache (with Redis into Redis),
+  where they live for three seconds. They do not name the queue. One look may miss a busy
+  cluster, and where each process has a cache of its own it shows no other process.
 """
 
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from itertools import chain
 from time import sleep
+from typing import Any
 
 from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.locmem import LocMemCache
@@ -24,6 +33,7 @@ from django_q.models import OrmQ
 from django_q.signing import BadSignature, SignedPackage
 from django_q.status import Stat
 
+from powercrud_tracking.config.setting import get_queue_settings
 from powercrud_tracking.recording.savepoints import savepoint
 from powercrud_tracking.records.counts import LIMIT, Count, get_count
 
@@ -32,6 +42,18 @@ logger = logging.getLogger("powercrud_tracking")
 LOOKS = 3
 PAUSE = 0.7
 """Seconds between two looks; together they outlast one update of the statistics."""
+
+_BROKER_KEYS = (
+    "broker_class",
+    "django_redis",
+    "iron_mq",
+    "mongo",
+    "mongo_db",
+    "orm",
+    "redis",
+    "sqs",
+)
+"""The keys of ``Q_CLUSTER`` that say where its queues are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +64,7 @@ class Cluster:
         id: the cluster's own.
         host: where it runs.
         status: what it does, in django-q2's words.
+        started_at: when it was started, by the clock of its host.
         pids: the processes that run tasks.
         prefetched: how many tasks it has taken from the queue that no worker has begun.
         unsaved: how many results are not saved yet.
@@ -50,19 +73,15 @@ class Cluster:
     host: str
     status: str
     id: str = ""
+    started_at: datetime | None = None
     pids: tuple[int, ...] = ()
     prefetched: int = 0
     unsaved: int = 0
 
-    @property
-    def workers(self) -> frozenset[str]:
-        """The processes that run tasks, as ``host:pid``."""
-        return frozenset(f"{self.host}:{pid}" for pid in self.pids)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Queue:
-    """What one look at the queue shows to a page.
+    """What one look at the queues shows to a page.
 
     Args:
         clusters: the running ones; ``None`` if that is unknown.
@@ -78,129 +97,169 @@ class Queue:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What several looks at queue and clusters show about tasks without activity.
+    """What several looks at queues and clusters show about tasks without activity.
 
     Args:
         queued: the names of all queued and locked tasks; ``None`` if the broker cannot list them.
-        waiting: how many tasks were queued or unacknowledged, the most of all looks; ``None`` if
-            that is unknown.
+        waiting: queue to how many tasks were queued or unacknowledged, the most of all looks. A
+            queue that could not be asked is missing.
         redelivers: whether the broker delivers a task again whose worker has died.
-        clusters: the running clusters of all looks.
+        clusters: the running clusters of all looks; ``None`` if they are unknown.
+        counts_prefetched: whether clusters say how many tasks and results they hold.
     """
 
-    queued: frozenset[str] | None
-    waiting: int | None
-    redelivers: bool
-    clusters: tuple[Cluster, ...]
+    queued: frozenset[str] | None = None
+    waiting: Mapping[str, int]
+    redelivers: bool = False
+    clusters: tuple[Cluster, ...] | None = None
+    counts_prefetched: bool = True
 
 
 def read_queue(*, measure: bool = True) -> Queue:
-    """Return what queue and clusters show now; a broker that does not answer costs a warning.
+    """Return what queues and clusters show now; what cannot be asked costs a warning.
 
     Args:
         measure: ask for the length, which counts the tasks of all users.
     """
-    # django-q2 closes the database connection of a request when it builds its ORM broker.
-    is_orm = bool(Conf.ORM) and not (Conf.BROKER_CLASS or Conf.IRON_MQ or Conf.SQS)
-    try:
-        broker = Broker() if is_orm else get_broker()
-    except Exception:
-        logger.warning("Could not reach the broker of django-q2.", exc_info=True)
+    broker = _try("open the broker", _open_broker)
+    if broker is None:
         return Queue(is_measured=measure)
-    clusters = _find_clusters(broker)
-    length = _find_length(broker, is_orm=is_orm) if measure else None
+    clusters = find_clusters(broker)
+    length = _try("ask for the length of the queue", _count_queued) if measure else None
     if length is not None:
-        prefetched = sum(cluster.prefetched for cluster in clusters or ())
-        length = replace(length, number=length.number + prefetched)
-    return Queue(clusters=clusters, length=length, is_measured=measure)
-
-
-def gather_evidence() -> Evidence:
-    """Look at queue and clusters several times.
-
-    Raises:
-        Exception: the broker or its cache could not be asked.
-    """
-    broker = get_broker()
-    clusters: list[Cluster] = []
-    waiting: list[int | None] = []
-    for look in range(LOOKS):
-        if look:
-            sleep(PAUSE)
-        waiting.append(_count_waiting(broker))
-        clusters += read_clusters(broker)
-    # A task that is not in this list was acknowledged before, and so its result was saved before:
-    # ask for results afterwards.
-    queued = _list_queue() if isinstance(broker, ORM) else None
-    return Evidence(
-        queued=queued,
-        waiting=None if None in waiting else max(filter(None, waiting), default=0),
-        redelivers=broker.lock_size() is not None,
-        clusters=tuple(clusters),
+        length += sum(cluster.prefetched for cluster in clusters or ())
+    return Queue(
+        clusters=clusters,
+        length=None if length is None else get_count(length),
+        is_measured=measure,
     )
 
 
-def read_clusters(broker: Broker) -> tuple[Cluster, ...]:
-    """Return the running clusters, in the order of their hosts."""
+def gather_evidence(names: Iterable[str]) -> Evidence:
+    """Look at queues and clusters several times; what cannot be asked costs a warning.
+
+    Args:
+        names: the queues to ask, if the broker cannot list them.
+    """
+    broker = _try("open the broker", _open_broker)
+    if broker is None:
+        return Evidence(waiting={})
+    is_table = _is_orm() or isinstance(broker, ORM)
+    asked = [] if is_table else [name for name in names if is_reachable(name)]
+    waiting = dict.fromkeys(asked, 0)
+    looks = []
+    for look in range(LOOKS):
+        if look:
+            sleep(PAUSE)
+        # The queues first: a task that leaves one meanwhile is in a cluster then.
+        for name in [*waiting]:
+            number = _try("ask for the length of a queue", partial(_count_waiting, name))
+            if number is None:
+                del waiting[name]
+            else:
+                waiting[name] = max(number, waiting[name])
+        looks.append(find_clusters(broker))
+    # A task that is not in this list was acknowledged before, and so its result was saved before:
+    # ask for results afterwards.
+    return Evidence(
+        queued=_try("read the queue", _list_table) if is_table else None,
+        waiting=waiting,
+        redelivers=is_table or type(broker).lock_size is not Broker.lock_size,
+        clusters=None if None in looks else tuple(chain.from_iterable(filter(None, looks))),
+        counts_prefetched=bool(Conf.QSIZE),
+    )
+
+
+def find_clusters(broker: Broker) -> tuple[Cluster, ...] | None:
+    """Return the running clusters in the order of their hosts; ``None`` if they are unknown."""
+    is_cached = type(broker).get_stats is Broker.get_stats
+    if is_cached and (not broker.cache or isinstance(broker.cache, DummyCache | LocMemCache)):
+        return None
+    stats = _try("ask for the clusters", partial(Stat.get_all, broker))
+    if stats is None:
+        return None
     clusters = [
         Cluster(
             id=str(stat.cluster_id),
             host=str(stat.host),
             status=str(stat.status),
+            started_at=stat.tob,
             pids=tuple(stat.workers),
             prefetched=stat.task_q_size,
             unsaved=stat.done_q_size,
         )
-        for stat in Stat.get_all(broker)
+        for stat in stats
         if str(stat.status) != str(Conf.STOPPED)
     ]
     return tuple(sorted(clusters, key=lambda cluster: cluster.host))
 
 
-def _find_clusters(broker: Broker) -> tuple[Cluster, ...] | None:
-    own = type(broker).get_stats is Broker.get_stats
-    if own and (not broker.cache or isinstance(broker.cache, DummyCache | LocMemCache)):
-        return None
+def is_reachable(name: str) -> bool:
+    """Return whether the queue of this name is where this process looks for it.
+
+    ``ALT_CLUSTERS`` may give clusters a broker of their own, which a process that runs under
+    another name does not know.
+
+    Args:
+        name: of the queue. If it is empty, all queues of the settings have to be there.
+    """
+    settings = get_queue_settings()
+    others = settings.get("ALT_CLUSTERS") or {}
+
+    def find_place(name: str) -> list[Any]:
+        other = others.get(name)
+        settings_of_name = {**settings, **(other if isinstance(other, Mapping) else {})}
+        return [settings_of_name.get(key) for key in _BROKER_KEYS]
+
+    names = [name] if name else ["", *others]
+    return all(find_place(each) == find_place(Conf.CLUSTER_NAME) for each in names)
+
+
+def _try[Answer](what: str, ask: Callable[[], Answer]) -> Answer | None:
     try:
-        return read_clusters(broker)
+        return ask()
     except Exception:
-        logger.warning("Could not ask for the clusters of django-q2.", exc_info=True)
+        logger.warning("Could not %s of django-q2.", what, exc_info=True)
         return None
 
 
-def _find_length(broker: Broker, *, is_orm: bool) -> Count | None:
-    try:
-        length = _count_table() if is_orm else broker.queue_size()
-    except Exception:
-        logger.warning("Could not ask for the length of the queue.", exc_info=True)
-        return None
-    return None if length is None else get_count(length)
+def _is_orm() -> bool:
+    return bool(Conf.ORM) and not (Conf.BROKER_CLASS or Conf.IRON_MQ or Conf.SQS)
 
 
-def _count_table() -> int:
-    """Return how many packages of the ORM broker no cluster has taken, counted no further."""
-    queued = OrmQ.objects.using(Conf.ORM).filter(key=Conf.CLUSTER_NAME, lock__lte=timezone.now())
-    # Its error must leave the transaction of a request whole.
-    with savepoint(Conf.ORM):
-        length: int = queued[: LIMIT + 1].count()
-    return length
+def _open_broker() -> Broker:
+    # django-q2 closes the database connections of the process when it builds its ORM broker.
+    return Broker() if _is_orm() else get_broker()
 
 
-def _count_waiting(broker: Broker) -> int | None:
+def _count_queued() -> int | None:
+    """Return how many tasks no cluster has taken from any queue; of a table up to a limit."""
+    settings = get_queue_settings()
+    default = settings.get("cluster_name") or settings.get("name") or Conf.CLUSTER_NAME
+    names = {Conf.CLUSTER_NAME, default, *(settings.get("ALT_CLUSTERS") or {})}
+    names = {name for name in names if is_reachable(name)}
+    if _is_orm():
+        queued = OrmQ.objects.using(Conf.ORM).filter(key__in=names, lock__lte=timezone.now())
+        # Its error must leave the transaction of a request whole.
+        with savepoint(Conf.ORM):
+            length: int = queued[: LIMIT + 1].count()
+        return length
+    sizes = [get_broker(name).queue_size() for name in names]
+    return None if None in sizes else sum(sizes)
+
+
+def _count_waiting(name: str) -> int | None:
+    broker = get_broker(name)
     size: int | None = broker.queue_size()
     return None if size is None else size + (broker.lock_size() or 0)
 
 
-def _list_queue() -> frozenset[str] | None:
-    """Return the task names of all packages of the ORM broker, whatever their queue."""
+def _list_table() -> frozenset[str]:
+    """Return the task names of all packages of the ORM broker."""
     names = set()
-    for payload in OrmQ.objects.using(Conf.ORM).values_list("payload", flat=True).iterator():
-        try:
-            names.add(SignedPackage.loads(payload)["name"])
-        except BadSignature:
-            # Another project's, with another secret key.
-            continue
-        except Exception:
-            logger.warning("Could not read a package in the queue.", exc_info=True)
-            return None
+    with savepoint(Conf.ORM):
+        for payload in OrmQ.objects.using(Conf.ORM).values_list("payload", flat=True).iterator():
+            # Another project's has another secret key.
+            with suppress(BadSignature):
+                names.add(SignedPackage.loads(payload)["name"])
     return frozenset(names)

@@ -19,6 +19,7 @@ from powercrud_tracking.recording import batches
 from powercrud_tracking.recording.lock_limits import MOST_SECONDS, hold_limit
 from powercrud_tracking.records import mapping, reading
 from powercrud_tracking.records.reading import Record
+from powercrud_tracking.serialization.payloads import ELLIPSIS
 
 logger = logging.getLogger("powercrud_tracking")
 
@@ -64,15 +65,20 @@ def reconcile(
     silent = reading.get_rows(config).open().silent_since(cutoff)
     evidence = None
     for batch in _read_in_batches(silent):
-        evidence = evidence or queue.gather_evidence()
+        evidence = evidence or queue.gather_evidence(_get_queue_names(silent))
         records = reading.read(batch, config)
         _reconcile_batch(manager, records, evidence, cutoff, report, dry_run=dry_run)
     return report
 
 
+def _get_queue_names(rows: AsyncTaskRecordQuerySet) -> set[str]:
+    if "cluster" not in rows.names:
+        return set()
+    return {name for (name,) in rows.distinct().get_values("cluster") if name}
+
+
 def _read_in_batches(rows: AsyncTaskRecordQuerySet) -> Iterator[list[models.Model]]:
-    # Each with a query of its own: django-q2's ORM broker closes old connections whenever it
-    # is asked for (seen with 1.11), and a cursor that is open on PostgreSQL dies with its own.
+    # Each with a query of its own: a cursor would keep all rows in memory on MySQL.
     rows = rows.order_by("pk")
     batch = list(rows[:BATCH])
     while batch:
@@ -146,32 +152,55 @@ def _record_end(manager: Any, task: Task) -> None:
 
 
 def find_reason_to_leave(record: Record, evidence: Evidence) -> str | None:
-    """Return why an open task may still be waiting or running; ``None`` if it is lost."""
-    if evidence.queued is not None and record.task_name in evidence.queued:
+    """Return why an open task may still wait or run; ``None`` if it is lost."""
+    name = _get_queue_name(record)
+    is_running = record.status is Status.IN_PROGRESS
+    if record.task_name in (evidence.queued or ()):
         return "it is in the queue"
-    inside = any(cluster.prefetched or cluster.unsaved for cluster in evidence.clusters)
-    if record.status is Status.PENDING and evidence.queued is None:
-        if evidence.waiting is None:
-            return "what the broker holds cannot be known"
-        if evidence.waiting or inside:
-            return "the queue is not empty"
-    if record.status is Status.IN_PROGRESS:
-        if is_worker_alive(record.worker, evidence.clusters):
-            return "its worker is alive"
-        if evidence.queued is None and inside:
-            return "a cluster has results that are not saved yet"
-        if evidence.queued is None and evidence.redelivers and evidence.waiting != 0:
-            return "the broker may deliver it again"
+    if is_running and is_worker_alive(record, evidence.clusters or ()):
+        return "its worker is alive"
+    if not queue.is_reachable(name):
+        return "its cluster may have a broker of its own, which this process does not know"
+    if is_running and evidence.clusters is None:
+        return "it is unknown which clusters are running"
+    if evidence.queued is not None:
+        return None
+    if evidence.redelivers or not is_running:
+        if not name:
+            return "its row does not name the queue that it was sent to"
+        if name not in evidence.waiting:
+            return f"the queue {name!r} cannot be asked"
+        if evidence.waiting[name]:
+            return "the broker may deliver it again" if is_running else "its queue is not empty"
+    if evidence.clusters is None:
+        return "it is unknown which clusters are running"
+    if evidence.clusters and not evidence.counts_prefetched:
+        return "it is unknown what the clusters hold"
+    if any(cluster.prefetched or cluster.unsaved for cluster in evidence.clusters):
+        return (
+            "a cluster has results that are not saved yet"
+            if is_running
+            else "a cluster holds tasks that have not begun"
+        )
     return None
+
+
+def _get_queue_name(record: Record) -> str:
+    """Return the queue that a task was sent to; empty if that is unknown."""
+    name = str(record.cluster or "")
+    # A short column holds a part of a long name.
+    return "" if name.endswith(ELLIPSIS) else name
 
 
 def describe_loss(record: Record, evidence: Evidence) -> str:
     """Return the message of a lost task: what was checked."""
-    number = len({cluster.id for cluster in evidence.clusters})
-    checked = [
-        "it is not in the queue" if evidence.queued is not None else "the queue is empty",
-        f"{number} live cluster{'' if number == 1 else 's'} looked at",
-    ]
+    checked = ["no activity", "django-q2 has no result"]
+    if evidence.queued is not None:
+        checked.append("it is not in the queue")
+    elif record.status is Status.PENDING:
+        checked.append(f"the queue {_get_queue_name(record)!r} is empty")
     if record.status is Status.IN_PROGRESS:
-        checked.insert(1, f"its worker {record.worker or 'is unknown and'} is in no live cluster")
-    return f"Lost: no sign of life, django-q2 has no result, {', '.join(checked)}."
+        checked.append(f"its worker {record.worker or 'is unknown and'} is in no live cluster")
+    number = len({cluster.id for cluster in evidence.clusters or ()})
+    checked.append("1 live cluster checked" if number == 1 else f"{number} live clusters checked")
+    return f"Lost: {', '.join(checked)}."

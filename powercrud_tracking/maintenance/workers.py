@@ -2,40 +2,73 @@
 
 import os
 import socket
+import time
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from django.conf import settings
+from django.utils import timezone
+
 from powercrud_tracking.maintenance.queue import Cluster
+from powercrud_tracking.records.reading import Record
+from powercrud_tracking.records.times import get_time
 
 
-def is_worker_alive(worker: str | None, clusters: Iterable[Cluster]) -> bool:
-    """Return whether a worker belongs to a running cluster, or its process runs on this host.
+def is_worker_alive(record: Record, clusters: Iterable[Cluster]) -> bool:
+    """Return whether the worker of a task may still run.
+
+    It does if a running cluster, or this host, has a process of its number, and the cluster or the
+    process is older than the run: after the restart of a container another process may have the
+    same host name and number. Both times come from the clock of that host.
 
     Args:
-        worker: ``host:pid``.
+        record: the task. Without ``started_at`` the number alone decides.
         clusters: the running clusters.
     """
-    return any(worker in cluster.workers for cluster in clusters) or _is_process_here(worker)
-
-
-def _is_process_here(worker: str | None) -> bool:
-    # Its cluster may have died without it.
-    host, _, pid = (worker or "").rpartition(":")
-    if host != socket.gethostname() or not pid.isdigit():
+    host, _, pid = (record.worker or "").rpartition(":")
+    if not pid.isdecimal():
         return False
+    born = [each.started_at for each in clusters if each.host == host and int(pid) in each.pids]
+    if host == socket.gethostname() and _is_process(pid):
+        # Its cluster may have died without it.
+        born.append(_find_process_start(pid))
+    return any(_may_be_older(at, record.started_at) for at in born)
+
+
+def _may_be_older(born: datetime | None, started: datetime | None) -> bool:
+    if not isinstance(born, datetime) or not isinstance(started, datetime):
+        return True
+    # A column may hold whole seconds. Local times go back an hour when summer time ends.
+    tolerance = timedelta(seconds=2) if settings.USE_TZ else timedelta(hours=1, seconds=2)
+    return get_time(born) <= get_time(started) + tolerance
+
+
+def _is_process(pid: str) -> bool:
     try:
         os.kill(int(pid), 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True
-    return not _is_zombie(pid)
+    # A zombie has ended, and its parent has not asked for its exit code.
+    return _read_stat(pid)[:1] != ["Z"]
 
 
-def _is_zombie(pid: str) -> bool:
-    """Return whether a process has ended and its parent has not asked for its exit code."""
+def _find_process_start(pid: str) -> datetime | None:
+    """Return when a process of this host was started; ``None`` where there is no ``/proc``."""
     try:
-        # The name, in parentheses, may hold anything; the state follows it.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (OSError, IndexError):
-        return False
+        ticks = int(_read_stat(pid)[19])
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except IndexError:
+        return None
+    return timezone.now() - timedelta(seconds=age)
+
+
+def _read_stat(pid: str) -> list[str]:
+    """Return what Linux says about a process, from its state on (proc_pid_stat(5), field 3)."""
+    try:
+        # The name, in parentheses, may hold anything.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []

@@ -302,7 +302,7 @@ def test_with_redis_a_queue_without_workers_is_never_lost(redis_project):
 
     _, lost, left = project.ask(tasks.reconcile)
 
-    assert (lost, left) == ([], {name: "the queue is not empty"})
+    assert (lost, left) == ([], {name: "its queue is not empty"})
     assert project.ask(tasks.get_row, name)["status"] == "pending"
 
 

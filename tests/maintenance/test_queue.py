@@ -16,7 +16,13 @@ from powercrud_tracking.maintenance.queue import Cluster, Evidence, gather_evide
 from powercrud_tracking.records import counts
 from powercrud_tracking.records.counts import Count
 from tests.project.tasks import add
-from tests.support.brokers import BrokenBroker, SilentBroker, UnreachableBroker, announce_cluster
+from tests.support.brokers import (
+    BrokenBroker,
+    SilentBroker,
+    UnreachableBroker,
+    announce_cluster,
+    redis_queues,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -38,6 +44,12 @@ def enqueue(number=1):
         get_broker().enqueue("a package")
 
 
+@pytest.fixture
+def redis_queue(monkeypatch):
+    with redis_queues(monkeypatch) as name:
+        yield name
+
+
 class TestClusters:
     def test_without_one_there_is_none(self):
         assert read_queue().clusters == ()
@@ -50,6 +62,7 @@ class TestClusters:
                 id=str(announced.cluster_id),
                 host="another-host",
                 status="Idle",
+                started_at=None,
                 pids=(4711, 4712),
                 prefetched=2,
                 unsaved=1,
@@ -101,6 +114,22 @@ class TestLength:
         with django_assert_num_queries(1, connection=connections[Conf.ORM]):
             read_queue()
 
+    def test_it_counts_every_queue_of_the_settings(self, settings):
+        settings.Q_CLUSTER = {**settings.Q_CLUSTER, "ALT_CLUSTERS": {"night": {}}}
+        enqueue(2)
+        for name in ("night", "another-project"):
+            get_broker(name).enqueue("a package")
+
+        assert read_queue().length == Count(number=3)
+
+    def test_it_counts_every_list_of_redis(self, settings, redis_queue):
+        other = f"{redis_queue}-other"
+        settings.Q_CLUSTER = {"name": redis_queue, "ALT_CLUSTERS": {other: {}}}
+        enqueue(2)
+        get_broker(other).enqueue("a package")
+
+        assert read_queue().length == Count(number=3)
+
     def test_counting_stops_at_the_limit(self, monkeypatch):
         monkeypatch.setattr(queue, "LIMIT", 2)
         monkeypatch.setattr(counts, "LIMIT", 2)
@@ -141,62 +170,115 @@ class TestTrouble:
         assert (found.length, count) == (None, 0)
 
 
-class TestGatherEvidence:
-    @pytest.fixture(autouse=True)
-    def no_pause(self, monkeypatch):
-        monkeypatch.setattr(queue, "PAUSE", 0)
+@pytest.fixture
+def no_pause(monkeypatch):
+    monkeypatch.setattr(queue, "PAUSE", 0)
 
-    def test_without_queue_and_clusters_nothing_is_seen(self):
-        seen = gather_evidence()
 
-        assert seen == Evidence(queued=frozenset(), waiting=0, redelivers=True, clusters=())
+@pytest.mark.usefixtures("no_pause")
+class TestEvidenceOfTheOrmBroker:
+    def test_without_tasks_and_clusters_there_is_none(self):
+        assert gather_evidence([]) == Evidence(
+            queued=frozenset(), waiting={}, redelivers=True, clusters=()
+        )
 
-    def test_workers_of_live_clusters_are_seen_with_their_host(self):
-        announce_cluster()
-
-        seen = gather_evidence()
-
-        assert {worker for cluster in seen.clusters for worker in cluster.workers} == {
-            "another-host:4711",
-            "another-host:4712",
-        }
-
-    def test_queued_and_locked_tasks_are_listed(self):
+    def test_queued_and_locked_tasks_are_listed_whatever_their_queue(self):
         async_task(add, 1, 2, task_name="locked")
         get_broker().dequeue()
         async_task(add, 1, 2, task_name="queued")
+        async_task(add, 1, 2, task_name="other", cluster="night")
 
-        seen = gather_evidence()
+        assert gather_evidence([]).queued == {"locked", "queued", "other"}
 
-        assert seen.queued == {"locked", "queued"}
-        assert seen.waiting == 2
-
-    def test_tasks_of_another_queue_are_listed_too(self):
-        async_task(add, 1, 2, task_name="aside", cluster="night")
-
-        seen = gather_evidence()
-
-        assert seen.queued == {"aside"}
-
-    def test_a_package_of_another_project_is_none_of_ours(self):
+    def test_a_package_of_another_project_is_ignored(self):
         OrmQ.objects.create(key="tests", payload="signed:with:another secret", lock=None)
 
-        seen = gather_evidence()
+        assert gather_evidence([]).queued == frozenset()
 
-        assert seen.queued == frozenset()
-
-    def test_a_package_that_cannot_be_read_makes_the_list_unknown(self, caplog):
+    def test_with_a_package_that_cannot_be_read_the_list_is_unknown(self, caplog):
         payload = SignedPackage.dumps({"without": "a name"})
         OrmQ.objects.create(key="tests", payload=payload, lock=None)
 
-        seen = gather_evidence()
+        assert gather_evidence([]).queued is None
+        assert "Could not read the queue of django-q2." in caplog.text
 
-        assert seen.queued is None
-        assert "Could not read a package in the queue." in caplog.text
-
-    def test_a_thousand_packages_cost_as_many_queries_as_one(self, django_assert_num_queries):
+    @pytest.mark.django_db(transaction=True)
+    def test_a_thousand_packages_cost_one_query(self, django_assert_num_queries):
         payload = SignedPackage.dumps({"name": "queued"})
         OrmQ.objects.bulk_create(OrmQ(key="tests", payload=payload) for _ in range(1000))
 
-        with django_assert_num_queries(2 * queue.LOOKS + 2):
-            gather_evidence()
+        with django_assert_num_queries(1, connection=connections[Conf.ORM]):
+            gather_evidence([])
+
+
+@pytest.mark.usefixtures("no_pause")
+class TestEvidenceOfRedis:
+    def test_each_queue_is_asked_by_its_name(self, redis_queue):
+        other = f"{redis_queue}-other"
+        async_task(add, 1, 2, cluster=other)
+        async_task(add, 1, 2, cluster=other)
+
+        evidence = gather_evidence([redis_queue, other])
+
+        assert evidence.waiting == {redis_queue: 0, other: 2}
+        assert (evidence.queued, evidence.redelivers) == (None, False)
+
+    def test_clusters_tell_when_they_were_started(self, redis_queue):
+        announced = announce_cluster(tob=timezone.now())
+
+        cluster, *_ = gather_evidence([]).clusters
+
+        assert cluster.started_at == announced.tob
+        assert (cluster.host, cluster.pids) == ("another-host", (4711, 4712))
+
+    def test_a_server_that_does_not_answer_leaves_everything_unknown(
+        self, redis_queue, monkeypatch, caplog
+    ):
+        monkeypatch.setattr(Conf, "REDIS", "redis://127.0.0.1:1/0")
+
+        evidence = gather_evidence([redis_queue])
+
+        assert (evidence.queued, evidence.waiting, evidence.clusters) == (None, {}, None)
+        assert "Could not ask for the length of a queue of django-q2." in caplog.text
+
+
+@pytest.mark.usefixtures("no_pause")
+class TestEvidenceThatIsMissing:
+    @pytest.mark.parametrize("broker", [BrokenBroker, UnreachableBroker])
+    def test_a_broker_that_does_not_answer_leaves_everything_unknown(self, use_broker, broker):
+        use_broker(broker)
+
+        evidence = gather_evidence(["tests"])
+
+        assert (evidence.queued, evidence.waiting, evidence.clusters) == (None, {}, None)
+
+    def test_a_broker_that_does_not_count_leaves_its_queue_unknown(self, use_broker):
+        use_broker(SilentBroker)
+
+        assert gather_evidence(["tests"]).waiting == {}
+
+
+class TestIsReachable:
+    @pytest.mark.parametrize(
+        ("name", "is_reachable"),
+        [("tests", True), ("same", True), ("far", False), ("unlisted", True), ("", False)],
+    )
+    def test_a_queue_on_a_broker_of_its_own_is_not(self, settings, name, is_reachable):
+        settings.Q_CLUSTER = {
+            **settings.Q_CLUSTER,
+            "ALT_CLUSTERS": {
+                "same": {"timeout": 600, "orm": "default"},
+                "far": {"redis": {"host": "queue.internal"}},
+            },
+        }
+
+        assert queue.is_reachable(name) is is_reachable
+
+    def test_without_other_clusters_every_queue_is(self):
+        assert queue.is_reachable("")
+
+    def test_a_process_that_runs_as_such_a_cluster_reaches_its_own(self, settings, monkeypatch):
+        settings.Q_CLUSTER = {**settings.Q_CLUSTER, "ALT_CLUSTERS": {"far": {"orm": "other"}}}
+        monkeypatch.setattr(Conf, "CLUSTER_NAME", "far")
+
+        assert (queue.is_reachable("far"), queue.is_reachable("tests")) == (True, False)

@@ -1,9 +1,14 @@
+import ast
+import inspect
+import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.db import connection, connections, router
 from django.utils import timezone
 from django_q.brokers import get_broker
+from django_q.conf import Conf
 from django_q.models import Task
 
 from powercrud_tracking import upkeep
@@ -16,6 +21,7 @@ from powercrud_tracking.maintenance.reconcile import describe_loss, find_reason_
 from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
 from tests.project.models import InheritedRecord
 from tests.project.tasks import add
+from tests.support.brokers import announce_cluster, redis_queues
 from tests.support.maintenance import (
     GONE,
     HERE,
@@ -100,8 +106,8 @@ class TestReconcile:
         assert (row.status, row.cleaned_up) == (Status.LOST, True)
         assert row.failed_at is not None
         assert row.message == (
-            "Lost: no sign of life, django-q2 has no result, it is not in the queue, "
-            f"its worker {GONE} is in no live cluster, 0 live clusters looked at."
+            "Lost: no activity, django-q2 has no result, it is not in the queue, "
+            f"its worker {GONE} is in no live cluster, 0 live clusters checked."
         )
 
     def test_a_pending_task_that_left_the_queue_is_lost(self):
@@ -119,7 +125,7 @@ class TestReconcile:
         attempt = AsyncTaskAttempt.objects.get()
         assert (attempt.task_name, attempt.number, attempt.outcome) == ("dead", 2, Status.LOST)
         assert (attempt.worker, attempt.exception_class) == (GONE, "")
-        assert attempt.message.startswith("Lost: no sign of life")
+        assert attempt.message.startswith("Lost: no activity")
 
     def test_an_end_that_django_q2_knows_is_recorded(self):
         make_row("ended", worker=GONE, attempts=1)
@@ -329,15 +335,17 @@ WORKING = Cluster(id="a", host="a-host-that-is-gone", status="Working", pids=(47
 IDLE = Cluster(id="b", host="another-host", status="Idle", pids=(1, 2))
 FULL = Cluster(id="c", host="another-host", status="Working", prefetched=1)
 UNSAVED = Cluster(id="d", host="another-host", status="Working", unsaved=1)
+PENDING = {"status": Status.PENDING}
 
 
-def build_record(status=Status.IN_PROGRESS, worker=GONE):
-    return read_one(AsyncTaskRecord(task_name="silent", status=status, worker=worker))
+def build_record(status=Status.IN_PROGRESS, worker=GONE, cluster="night"):
+    row = AsyncTaskRecord(task_name="silent", status=status, worker=worker, cluster=cluster)
+    return read_one(row)
 
 
 def build_evidence(**values):
     """All could be asked, and nothing says that a task waits or runs."""
-    given = {"queued": None, "waiting": 0, "redelivers": False, "clusters": ()}
+    given = {"queued": None, "waiting": {"night": 0}, "redelivers": False, "clusters": ()}
     return Evidence(**{**given, **values})
 
 
@@ -346,19 +354,38 @@ class TestFindReasonToLeave:
         ("evidence", "record", "reason"),
         [
             ({"queued": {"silent"}}, {}, "it is in the queue"),
-            ({"queued": {"silent"}}, {"status": Status.PENDING}, "it is in the queue"),
+            ({"queued": {"silent"}}, PENDING, "it is in the queue"),
             ({"clusters": (WORKING,)}, {}, "its worker is alive"),
             ({"queued": set(), "clusters": (WORKING,)}, {}, "its worker is alive"),
+            ({"waiting": {"night": 1}}, PENDING, "its queue is not empty"),
+            ({"waiting": {}}, PENDING, "the queue 'night' cannot be asked"),
+            ({}, {**PENDING, "cluster": ""}, "its row does not name the queue that it was sent to"),
             (
-                {"waiting": None},
-                {"status": Status.PENDING},
-                "what the broker holds cannot be known",
+                {},
+                {**PENDING, "cluster": "cut…"},
+                "its row does not name the queue that it was sent to",
             ),
-            ({"waiting": 1}, {"status": Status.PENDING}, "the queue is not empty"),
-            ({"clusters": (FULL,)}, {"status": Status.PENDING}, "the queue is not empty"),
+            ({"clusters": (FULL,)}, PENDING, "a cluster holds tasks that have not begun"),
             ({"clusters": (UNSAVED,)}, {}, "a cluster has results that are not saved yet"),
-            ({"redelivers": True, "waiting": 1}, {}, "the broker may deliver it again"),
-            ({"redelivers": True, "waiting": None}, {}, "the broker may deliver it again"),
+            (
+                {"clusters": (IDLE,), "counts_prefetched": False},
+                PENDING,
+                "it is unknown what the clusters hold",
+            ),
+            ({"clusters": None}, PENDING, "it is unknown which clusters are running"),
+            ({"clusters": None}, {}, "it is unknown which clusters are running"),
+            ({"clusters": None, "queued": set()}, {}, "it is unknown which clusters are running"),
+            (
+                {"redelivers": True, "waiting": {"night": 1}},
+                {},
+                "the broker may deliver it again",
+            ),
+            ({"redelivers": True, "waiting": {}}, {}, "the queue 'night' cannot be asked"),
+            (
+                {"redelivers": True},
+                {"cluster": ""},
+                "its row does not name the queue that it was sent to",
+            ),
         ],
     )
     def test_a_task_that_may_wait_or_run_is_left(self, evidence, record, reason):
@@ -366,15 +393,29 @@ class TestFindReasonToLeave:
 
         assert found == reason
 
+    @pytest.mark.parametrize("record", [PENDING, {}, {**PENDING, "cluster": ""}], ids=str)
+    def test_one_of_clusters_with_a_broker_of_their_own_is_left(self, settings, record):
+        settings.Q_CLUSTER = {**settings.Q_CLUSTER, "ALT_CLUSTERS": {"night": {"orm": "other"}}}
+
+        found = find_reason_to_leave(build_record(**record), build_evidence(queued=set()))
+
+        assert found == (
+            "its cluster may have a broker of its own, which this process does not know"
+        )
+
     @pytest.mark.parametrize(
         ("evidence", "record"),
         [
-            ({}, {"status": Status.PENDING}),
+            ({}, PENDING),
             ({}, {}),
-            ({"queued": {"another"}, "waiting": 1}, {"status": Status.PENDING}),
-            ({"queued": {"another"}, "waiting": 1, "clusters": (UNSAVED,)}, {}),
+            ({"waiting": {"night": 0, "another": 5}}, PENDING),
+            ({"queued": {"another"}}, PENDING),
+            ({"queued": {"another"}, "clusters": (UNSAVED,)}, {}),
+            ({"queued": set(), "waiting": {}}, {**PENDING, "cluster": ""}),
+            ({"queued": set(), "clusters": None}, PENDING),
             ({"clusters": (IDLE,)}, {}),
-            ({"redelivers": True, "waiting": 0}, {}),
+            ({"clusters": (IDLE,), "waiting": {"night": 5}}, {}),
+            ({"redelivers": True}, {}),
             ({}, {"worker": ""}),
             ({}, {"worker": None}),
         ],
@@ -383,6 +424,24 @@ class TestFindReasonToLeave:
         found = find_reason_to_leave(build_record(**record), build_evidence(**evidence))
 
         assert found is None
+
+    def test_every_reason_is_explained_in_the_documentation(self):
+        tree = ast.parse(inspect.getsource(find_reason_to_leave))
+        texts = [
+            node.value
+            for each in ast.walk(tree)
+            if isinstance(each, ast.Return)
+            for node in ast.walk(each)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ]
+        page = Path(__file__).parents[2] / "docs" / "when-things-go-wrong.md"
+        reasons = re.findall(r"^\| `(.*?)` \|", page.read_text(encoding="utf-8"), re.MULTILINE)
+
+        assert len(texts) > 9
+        unexplained = [
+            text for text in texts if not any(text[:40].strip("' ") in reason for reason in reasons)
+        ]
+        assert unexplained == []
 
 
 class TestDescribeLoss:
@@ -393,18 +452,17 @@ class TestDescribeLoss:
                 {"queued": frozenset(), "clusters": (IDLE, IDLE)},
                 {},
                 f"it is not in the queue, its worker {GONE} is in no live cluster, "
-                "1 live cluster looked at",
+                "1 live cluster checked",
             ),
             (
                 {"clusters": (IDLE, FULL)},
                 {"status": Status.PENDING},
-                "the queue is empty, 2 live clusters looked at",
+                "the queue 'night' is empty, 2 live clusters checked",
             ),
             (
-                {},
+                {"waiting": {"night": 5}},
                 {"worker": ""},
-                "the queue is empty, its worker is unknown and is in no live cluster, "
-                "0 live clusters looked at",
+                "its worker is unknown and is in no live cluster, 0 live clusters checked",
             ),
         ],
         ids=["running", "queued", "no worker known"],
@@ -412,4 +470,118 @@ class TestDescribeLoss:
     def test_it_says_what_was_checked(self, evidence, record, words):
         message = describe_loss(build_record(**record), build_evidence(**evidence))
 
-        assert message == f"Lost: no sign of life, django-q2 has no result, {words}."
+        assert message == f"Lost: no activity, django-q2 has no result, {words}."
+
+
+class TestQueues:
+    """A task is looked for in the queue that it was sent to."""
+
+    @pytest.fixture
+    def redis_queue(self, monkeypatch):
+        with redis_queues(monkeypatch) as name:
+            yield name
+
+    def launch(self, manager, **options):
+        name = manager.launch_async_task(add, 1, 2, **options)
+        let_be_silent(name)
+        return name
+
+    def test_one_that_waits_in_another_queue_of_redis_is_left_with_its_locks(
+        self, manager, redis_queue
+    ):
+        locked = {"project.Widget": [1]}
+        name = self.launch(manager, cluster=f"{redis_queue}-other", conflict_ids=locked)
+
+        report = upkeep.reconcile()
+
+        assert report.left == {name: "its queue is not empty"}
+        assert manager.check_conflict(locked) == {1}
+
+    def test_tasks_of_another_queue_do_not_save_it(self, manager, redis_queue):
+        name = self.launch(manager)
+        get_broker().purge_queue()
+        other = self.launch(manager, cluster=f"{redis_queue}-other")
+
+        report = upkeep.reconcile()
+
+        assert (report.lost, report.left) == ([name], {other: "its queue is not empty"})
+
+    def test_one_whose_queue_is_unknown_is_left(self, manager, redis_queue):
+        name = self.launch(manager, broker=get_broker(f"{redis_queue}-other"))
+
+        report = upkeep.reconcile()
+
+        assert report.left == {name: "its row does not name the queue that it was sent to"}
+
+    def test_one_of_a_table_that_does_not_keep_the_queue_is_left(
+        self, settings, manager, redis_queue
+    ):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"FIELD_MAP": {"cluster": None}}
+        name = self.launch(get_manager(), cluster=f"{redis_queue}-other")
+
+        report = upkeep.reconcile()
+
+        assert report.left == {name: "its row does not name the queue that it was sent to"}
+
+    def test_a_broker_that_does_not_answer_leaves_every_task_open(
+        self, manager, redis_queue, monkeypatch
+    ):
+        name = self.launch(manager)
+        make_row("running", worker=GONE, cluster=redis_queue)
+        make_row("ended", worker=GONE, cluster=redis_queue)
+        make_result("ended")
+        monkeypatch.setattr(Conf, "REDIS", "redis://127.0.0.1:1/0")
+
+        report = upkeep.reconcile()
+
+        assert report.left == {
+            name: f"the queue {redis_queue!r} cannot be asked",
+            "running": "it is unknown which clusters are running",
+        }
+        assert report.ended == ["ended"]
+
+    @pytest.mark.parametrize("cluster", ["tests", "night", ""])
+    def test_with_the_orm_broker_the_table_holds_all_queues(self, manager, cluster):
+        make_row("dropped", Status.PENDING, cluster=cluster)
+        name = self.launch(manager, cluster="night")
+
+        report = upkeep.reconcile()
+
+        assert (report.lost, report.left) == (["dropped"], {name: "it is in the queue"})
+
+    def test_a_cache_of_each_process_says_nothing_about_workers(self, settings, monkeypatch):
+        settings.CACHES = {
+            **settings.CACHES,
+            "local": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+        }
+        make_row("running", worker=GONE)
+        monkeypatch.setattr(Conf, "CACHE", "local")
+
+        report = upkeep.reconcile()
+
+        assert report.left == {"running": "it is unknown which clusters are running"}
+
+
+class TestRestart:
+    """A container is restarted under its host name, and a worker gets the number of a dead one."""
+
+    HOST, PID = "box", 7
+
+    def reconcile(self, *, started, born):
+        make_row("old", worker=f"{self.HOST}:{self.PID}", attempts=1, started_at=started)
+        announce_cluster(host=self.HOST, workers=[self.PID], tob=born)
+        return upkeep.reconcile()
+
+    def test_the_task_of_the_dead_worker_is_lost(self):
+        now = timezone.now()
+
+        report = self.reconcile(started=now - TWO_HOURS, born=now - TWO_HOURS / 3)
+
+        assert report.lost == ["old"]
+
+    def test_a_task_that_began_after_the_restart_is_left(self):
+        now = timezone.now()
+
+        report = self.reconcile(started=now - TWO_HOURS / 3, born=now - TWO_HOURS)
+
+        assert report.left == {"old": "its worker is alive"}

@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -163,15 +163,23 @@ def visit(url: str) -> tuple[int, Any]:
 
 
 class Cluster:
-    """A running ``manage.py qcluster``."""
+    """A running ``manage.py qcluster``.
 
-    def __init__(self, project: Project, **given: Any) -> None:
+    Args:
+        project: whose it is.
+        name: of the cluster and its queue, if it is one of ``ALT_CLUSTERS``.
+        inside: a command that runs it, in a namespace for example.
+    """
+
+    def __init__(
+        self, project: Project, *, name: str = "", inside: Sequence[str] = (), **given: Any
+    ) -> None:
         self._log = project.directory / f"cluster{len(project.clusters)}.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "django", "qcluster"],
+                [*inside, sys.executable, "-m", "django", "qcluster"],
                 cwd=ROOT,
-                env=project.get_environment(**given),
+                env=project.get_environment(**given) | {"Q_CLUSTER_NAME": name},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django_q.admin import resubmit_task
 from django_q.brokers import get_broker
 from django_q.models import OrmQ, Success, Task
+from django_q.status import Stat
 
 from powercrud_tracking import factory, upkeep
 from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
@@ -204,8 +205,16 @@ def is_found_lost(name):
     return name in reconcile()[1]
 
 
-def drop_queue():
-    return get_broker().purge_queue()
+def drop_queue(name=None):
+    return get_broker(name).purge_queue()
+
+
+def is_worker_number_used_again(worker, since):
+    """Return whether a cluster that was started since then has a worker of this name."""
+    return any(
+        stat.tob > since and worker in [f"{stat.host}:{pid}" for pid in stat.workers]
+        for stat in Stat.get_all()
+    )
 
 
 def rename_table(old, new):
