@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 
 from django.db import DatabaseError, router
+from django.db.transaction import non_atomic_requests
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import escape, format_html
@@ -41,6 +42,8 @@ def build_poll(manager_class: type[AsyncManager]) -> Callable[[HttpRequest], Htt
         manager_class: whose record and cache are asked.
     """
 
+    # It only reads; and after an error PostgreSQL answers no question in a transaction.
+    @non_atomic_requests
     def poll(request: HttpRequest) -> HttpResponse:
         task_name = request.GET.get("task_name") or request.POST.get("task_name")
         if not task_name:
@@ -62,7 +65,7 @@ def _find_record(manager: AsyncManager, task_name: str) -> Record | None:
     try:
         return reading.find_record(task_name, manager.config)
     except DatabaseError:
-        if missing_table.is_known(mapping.get_record_map(manager.config).model):
+        if missing_table.find_unmigrated([mapping.get_record_map(manager.config).model]):
             return None
         raise
 

@@ -13,6 +13,7 @@ from django_q.models import Task
 from powercrud_tracking.managers import ModelTrackingAsyncManager
 from powercrud_tracking.models import AsyncTaskRecord
 from powercrud_tracking.poll import STOP_POLLING, build_poll
+from tests.support.tables import renamed_table
 
 pytestmark = pytest.mark.django_db
 
@@ -324,18 +325,15 @@ class TestElsewhere:
         assert client.get(URL, {"task_name": "a\0b"}).status_code == 286
 
     @pytest.mark.django_db(transaction=True, databases="__all__")
-    def test_a_missing_record_table_leaves_the_cache_to_answer(self, client, manager):
+    @pytest.mark.parametrize("is_atomic", [False, True], ids=["plain", "atomic requests"])
+    def test_a_missing_record_table_leaves_the_cache_to_answer(
+        self, client, manager, monkeypatch, is_atomic
+    ):
+        for connection in connections.all():
+            monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", is_atomic)
         manager.create_progress_key(NAME)
-        using = connections[router.db_for_write(AsyncTaskRecord)]
-        table = AsyncTaskRecord._meta.db_table
-
-        with using.schema_editor() as editor:
-            editor.alter_db_table(AsyncTaskRecord, table, "gone")
-        try:
+        with renamed_table(AsyncTaskRecord):
             answer = poll(client)
-        finally:
-            with using.schema_editor() as editor:
-                editor.alter_db_table(AsyncTaskRecord, "gone", table)
 
         assert answer == (200, make_answer("pending", None, "Queued"))
 

@@ -1,32 +1,63 @@
-"""A record table that has not been migrated: tasks still run, and the log says why, once."""
+"""What is not migrated: tasks still run, and the log and the pages say what to type."""
 
 import logging
+from collections.abc import Iterable
 
-from django.db import DatabaseError, connections, models, router
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, models, router
 
 logger = logging.getLogger("powercrud_tracking")
 
-_told: set[str] = set()
+_logged: set[str] = set()
 
 
 def is_known(model: type[models.Model]) -> bool:
-    """Return whether an error of the database is only that the table is not there.
+    """Return whether a database error means that the table of this model does not exist.
 
-    The first time, say so and what to type.
+    The first time, log it with the command to run.
+    """
+    if _find_columns(model) != set():
+        return False
+    if model._meta.label not in _logged:
+        _logged.add(model._meta.label)
+        logger.error(
+            "No task is recorded: the table of %s does not exist. Run: manage.py %s",
+            model._meta.label,
+            get_migrate_command(model),
+        )
+    return True
+
+
+def find_unmigrated(candidates: Iterable[type[models.Model]]) -> type[models.Model] | None:
+    """Return the first of these models whose table does not exist or lacks a column."""
+    for model in candidates:
+        columns = _find_columns(model)
+        wanted = {str(field.column).lower() for field in model._meta.local_concrete_fields}
+        if columns is not None and not wanted <= columns:
+            return model
+    return None
+
+
+def get_migrate_command(model: type[models.Model]) -> str:
+    """Return the management command that migrates the app of a model: ``migrate shop``."""
+    using = router.db_for_write(model)
+    database = "" if using == DEFAULT_DB_ALIAS else f" --database={using}"
+    return f"migrate {model._meta.app_label}{database}"
+
+
+def _find_columns(model: type[models.Model]) -> set[str] | None:
+    """Return the columns of a table in lower case, none if it does not exist.
+
+    ``None`` if the database cannot be asked, inside a broken transaction for example.
     """
     connection = connections[router.db_for_write(model)]
     if connection.needs_rollback:
-        return False
+        return None
+    table, introspection = model._meta.db_table, connection.introspection
     try:
-        if model._meta.db_table in connection.introspection.table_names():
-            return False
+        with connection.cursor() as cursor:
+            if table not in introspection.table_names(cursor):
+                return set()
+            description = introspection.get_table_description(cursor, table)
     except DatabaseError:
-        return False
-    if model._meta.label not in _told:
-        _told.add(model._meta.label)
-        logger.error(
-            "No task is recorded: the table of %s does not exist. Run: manage.py migrate %s",
-            model._meta.label,
-            model._meta.app_label,
-        )
-    return True
+        return None
+    return {column.name.lower() for column in description}

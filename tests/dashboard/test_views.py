@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections, router
+from django.db import DatabaseError, connections, router
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
@@ -15,11 +15,13 @@ from django.utils.html import escape
 from django_q.brokers import get_broker
 from django_q.conf import Conf
 
-from powercrud_tracking.models import AsyncTaskRecord
+from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
 from powercrud_tracking.records.pagination import SIZE
 from powercrud_tracking.records.visibility import is_own, may_view_records
 from powercrud_tracking.templatetags.powercrud_tracking_overview import list_query
 from tests.project.models import BespokeRecord, NameOnlyRecord, OwnedRecord
+from tests.settings import IS_SPLIT
+from tests.support.tables import renamed_table
 
 pytestmark = pytest.mark.django_db
 
@@ -61,6 +63,10 @@ def some(request, rows):
 
 def both(request, rows):
     return rows.open().union(rows.finished())
+
+
+def broken(request, rows):
+    return rows.extra(where=["no_such_column = 1"])
 
 
 def plain(request, rows):
@@ -711,17 +717,51 @@ class TestBaseTemplate:
             assert word not in content
 
 
+PAGES = pytest.mark.parametrize(
+    "url",
+    [LIST, MINE, DETAIL, OVERVIEW, f"{LIST}?poll="],
+    ids=["list", "mine", "task", "overview", "poll"],
+)
+
+
 @pytest.mark.django_db(transaction=True)
 class TestMissingTable:
+    @PAGES
     @pytest.mark.parametrize(
-        "url",
-        [LIST, MINE, DETAIL, reverse("powercrud_tracking:overview"), f"{LIST}?poll="],
-        ids=["list", "mine", "task", "overview", "poll"],
+        "model", ["UnmigratedRecord", "BrokenRecord"], ids=["table", "columns"]
     )
-    def test_what_to_type_is_said(self, admin_client, settings, url):
-        settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.UnmigratedRecord"}
+    def test_the_pages_say_what_to_type(self, admin_client, settings, url, model):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": f"project.{model}"}
 
         response = admin_client.get(url)
 
         assert response.status_code == 503
-        assert "python manage.py migrate project" in response.content.decode()
+        assert "<code>python manage.py migrate project</code>" in response.content.decode()
+
+    @PAGES
+    def test_the_pages_say_what_to_type_where_requests_are_atomic(
+        self, admin_client, settings, monkeypatch, url
+    ):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.UnmigratedRecord"}
+        monkeypatch.setitem(connections["default"].settings_dict, "ATOMIC_REQUESTS", True)
+
+        assert admin_client.get(url).status_code == 503
+
+    def test_a_task_page_without_the_table_of_attempts_says_what_to_type(
+        self, admin_client, settings
+    ):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.NameOnlyRecord"}
+        NameOnlyRecord.objects.create(task_name=NAME)
+
+        with renamed_table(AsyncTaskAttempt):
+            response = admin_client.get(DETAIL)
+
+        database = " --database=records" if IS_SPLIT else ""
+        assert response.status_code == 503
+        assert f"python manage.py migrate powercrud_tracking{database}" in response.content.decode()
+
+    def test_another_error_of_the_database_is_raised(self, admin_client, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": f"{__name__}.broken"}
+
+        with pytest.raises(DatabaseError):
+            admin_client.get(LIST)
