@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -14,12 +15,15 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext
 
 from powercrud_tracking.config.dashboard_config import DashboardConfig, get_config
-from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
+from powercrud_tracking.dashboard.formats import write_duration
+from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord, find_key
 from powercrud_tracking.records.counts import LIMIT
 from powercrud_tracking.records.mapping import get_record_map
 from powercrud_tracking.records.reading import Record
 from powercrud_tracking.records.visibility import get_visible_rows
-from powercrud_tracking.templatetags.powercrud_tracking import duration
+
+MOST_IN_ANOTHER_DATABASE = 500
+"""How many of the newest attempts are shown with ``VISIBLE`` and the records elsewhere."""
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]
@@ -127,7 +131,8 @@ class AsyncTaskRecordAdmin(ReadOnlyAdmin):
     def _narrow(self, rows: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
         if get_config().visible is None or get_record_map(get_config()).model is not self.model:
             return rows
-        return rows.filter(pk__in=get_visible_rows(request).values("pk"))
+        visible = get_visible_rows(request, using=rows.db)
+        return rows.filter(pk__in=visible.values("pk"))
 
     def _get_record(self, row: AsyncTaskRecord) -> Record:
         # The built-in table has the built-in names, whatever table the settings name.
@@ -139,11 +144,11 @@ class AsyncTaskRecordAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("queue time"))
     def queue_time(self, row: AsyncTaskRecord) -> str:
-        return duration(self._get_record(row).queue_time)
+        return write_duration(self._get_record(row).queue_time)
 
     @admin.display(description=_("run time"))
     def run_time(self, row: AsyncTaskRecord) -> str:
-        return duration(self._get_record(row).run_time)
+        return write_duration(self._get_record(row).run_time)
 
 
 @admin.register(AsyncTaskAttempt)
@@ -172,4 +177,18 @@ class AsyncTaskAttemptAdmin(ReadOnlyAdmin):
         if get_config().visible is None:
             return attempts
         visible = get_visible_rows(request)
-        return attempts.filter(task_name__in=visible.values(visible.names["task_name"]))
+        if visible.db == attempts.db:
+            return attempts.filter(task_name__in=visible.values(visible.names["task_name"]))
+        # No query reaches into another database: ask there for the newest ones.
+        asked = self._get_newest(attempts, request).values_list("task_name", flat=True)
+        found = visible.named_tasks(set(asked)).get_task_names()
+        return attempts.filter(task_name__in=found)
+
+    @staticmethod
+    def _get_newest(attempts: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
+        """Return the attempt that a page is about, or the newest of all."""
+        match = request.resolver_match
+        if match and "object_id" in match.kwargs:
+            pk = find_key(attempts.model._meta.pk, unquote(match.kwargs["object_id"]))
+            return attempts.filter(pk=pk)
+        return attempts.order_by("-pk")[:MOST_IN_ANOTHER_DATABASE]

@@ -1,3 +1,4 @@
+import itertools
 from datetime import timedelta
 
 import pytest
@@ -8,6 +9,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
+from tests.project.models import InheritedRecord
+from tests.settings import IS_SPLIT
 
 pytestmark = pytest.mark.django_db
 
@@ -172,6 +175,10 @@ def nothing(request, rows):
     return rows.none()
 
 
+def only_shown(request, rows):
+    return rows.named_task("shown")
+
+
 @pytest.mark.django_db
 def test_rows_out_of_sight_are_not_shown(admin_client, settings):
     settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.test_admin.nothing"}
@@ -187,3 +194,59 @@ def test_rows_out_of_sight_are_not_shown(admin_client, settings):
 
     assert [p.context["cl"].result_count for p in pages] == [0, 0]
     assert page.status_code == 302
+
+
+@pytest.mark.skipif(not IS_SPLIT, reason="takes two databases")
+class TestAttemptsOfRecordsInAnotherDatabase:
+    @pytest.fixture(autouse=True)
+    def rows(self, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {
+            "RECORD_MODEL": "project.InheritedRecord",
+            "VISIBLE": "tests.test_admin.only_shown",
+        }
+        for name in ("shown", "hidden"):
+            InheritedRecord.objects.create(task_name=name)
+            AsyncTaskAttempt.objects.create(task_name=name, number=1, ended_at=timezone.now())
+
+    def test_only_those_of_visible_tasks_are_listed(self, admin_client):
+        found = admin_client.get(get_url(AsyncTaskAttempt, "changelist")).context["cl"]
+
+        assert [attempt.task_name for attempt in found.result_list] == ["shown"]
+
+    @pytest.mark.parametrize(("name", "status"), [("shown", 200), ("hidden", 302)])
+    def test_only_those_of_visible_tasks_have_a_page(self, admin_client, name, status):
+        pk = AsyncTaskAttempt.objects.get(task_name=name).pk
+
+        assert admin_client.get(get_url(AsyncTaskAttempt, "change", pk)).status_code == status
+
+    def test_an_old_one_has_a_page(self, admin_client, monkeypatch):
+        monkeypatch.setattr("powercrud_tracking.admin.MOST_IN_ANOTHER_DATABASE", 1)
+        pk = AsyncTaskAttempt.objects.get(task_name="shown").pk
+
+        assert admin_client.get(get_url(AsyncTaskAttempt, "change", pk)).status_code == 200
+
+    @pytest.mark.parametrize("key", ["x", "0", str(10**20)])
+    def test_a_key_that_no_attempt_has_leads_back(self, admin_client, key):
+        assert admin_client.get(get_url(AsyncTaskAttempt, "change", key)).status_code == 302
+
+
+class SpreadRouter:
+    """Reads of each query go to another of two aliases, as with replicas."""
+
+    aliases = itertools.cycle(["default", "replica"])
+
+    def db_for_read(self, model, **hints):
+        return next(self.aliases) if model is AsyncTaskRecord else None
+
+
+@pytest.mark.skipif(IS_SPLIT, reason="has a router of its own")
+def test_records_of_one_query_come_from_one_database(rf, admin_user, settings):
+    settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.test_admin.only_shown"}
+    settings.DATABASE_ROUTERS = ["tests.test_admin.SpreadRouter"]
+    request = rf.get("/")
+    request.user, request.resolver_match = admin_user, None
+
+    rows = admin.site.get_model_admin(AsyncTaskRecord).get_queryset(request)
+
+    # Django refuses to build a statement of two databases.
+    assert str(rows.query)

@@ -10,14 +10,13 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.utils.formats import date_format
-from django.utils.timezone import template_localtime  # type: ignore[attr-defined]
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext
 from django_filters import CharFilter, DateTimeFilter, FilterSet
 
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
 from powercrud_tracking.records.reading import get_rows, get_title
-from powercrud_tracking.records.times import find_time
+from powercrud_tracking.records.times import find_time, get_local
 
 SEARCHED = 100_000
 """Among how many of the newest rows a text is looked for: no index finds a word."""
@@ -154,7 +153,7 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
     def _describe(self, name: str, value: str) -> str:
         cleaned = self.form.cleaned_data.get(name)
         if isinstance(cleaned, datetime):
-            return date_format(template_localtime(find_time(cleaned)), "SHORT_DATETIME_FORMAT")
+            return date_format(get_local(cleaned), "SHORT_DATETIME_FORMAT")
         return self._labels.get(name, {}).get(value, value)
 
     def offer_choices(self) -> None:

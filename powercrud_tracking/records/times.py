@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
+from django.utils.timezone import template_localtime  # type: ignore[attr-defined]
 
 
 def get_time(at: Any) -> datetime:
@@ -23,13 +24,22 @@ def get_time(at: Any) -> datetime:
 def find_time(at: datetime) -> datetime | None:
     """Return a time that somebody typed as the project's fields take it.
 
-    ``None`` if no database and no page could write it: at the ends of the calendar one time
-    zone has times that another has not.
+    ``None`` if no database takes it: at the ends of the calendar other time zones have times
+    that UTC has not.
     """
     try:
         time = get_time(at)
-        for zone in (UTC, timezone.get_current_timezone()):
-            time.astimezone(zone)
+        if timezone.is_aware(time):
+            time.astimezone(UTC)
     except (OverflowError, ValueError):
         return None
     return time
+
+
+def get_local(at: datetime) -> datetime:
+    """Return a time in the active time zone; unchanged where the calendar of that ends."""
+    try:
+        local: datetime = template_localtime(at)
+    except (OverflowError, ValueError):
+        return at
+    return local

@@ -25,14 +25,18 @@ def may_view_records(user: Any, config: DashboardConfig | None = None) -> bool:
     return bool(user.has_perm(f"{meta.app_label}.view_{meta.model_name}"))
 
 
-def get_visible_rows(request: HttpRequest) -> AsyncTaskRecordQuerySet:
+def get_visible_rows(request: HttpRequest, *, using: str | None = None) -> AsyncTaskRecordQuerySet:
     """Return the rows that ``VISIBLE`` lets this person see.
+
+    Args:
+        request: the person's.
+        using: the alias of the database; the router's choice for reading, unless given.
 
     Raises:
         ImproperlyConfigured: what it returned cannot be narrowed any further.
     """
     config = get_config()
-    rows = reading.get_rows(config)
+    rows = reading.get_rows(config, using=using)
     if config.visible is None:
         return rows
     found = load(config.visible, "VISIBLE")(request, rows)

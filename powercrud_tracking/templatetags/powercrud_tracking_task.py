@@ -6,26 +6,12 @@ from django import template
 from django.utils import dateformat, formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.timezone import template_localtime  # type: ignore[attr-defined]
 from django.utils.translation import gettext as _
 
-from powercrud_tracking.templatetags.powercrud_tracking import naturaltime
+from powercrud_tracking.dashboard.formats import write_time
+from powercrud_tracking.records.times import get_local
 
 register = template.Library()
-
-
-@register.filter
-def relative_time(value: datetime | None) -> SafeString | str:
-    """Return a time as people say it, "3 minutes ago", with the exact one on hover."""
-    if value is None:
-        return ""
-    local = template_localtime(value)
-    return format_html(
-        '<time datetime="{}" title="{}">{}</time>',
-        local.isoformat(),
-        _write(local),
-        naturaltime(value),
-    )
 
 
 @register.filter
@@ -38,8 +24,8 @@ def exact_time(value: datetime | None, after: datetime | None = None) -> SafeStr
     """
     if value is None:
         return ""
-    local = template_localtime(value)
-    is_same_day = after is not None and template_localtime(after).date() == local.date()
+    local = get_local(value)
+    is_same_day = after is not None and get_local(after).date() == local.date()
     written = dateformat.format(local, "H:i:s" if is_same_day else "Y-m-d H:i:s")
     return format_html(
         '<time datetime="{}">{}</time>',
@@ -51,17 +37,13 @@ def exact_time(value: datetime | None, after: datetime | None = None) -> SafeStr
 @register.filter
 def due_date(value: datetime) -> SafeString:
     """Return the date of something that is going to happen, and say if it is due."""
-    local = template_localtime(value)
+    local = get_local(value)
     date = format_html(
         '<time datetime="{}" title="{}">{}</time>',
         local.isoformat(),
-        _write(local),
+        write_time(value),
         formats.date_format(local, "DATE_FORMAT"),
     )
     if value > timezone.now():
         return date
     return format_html("{} ({})", date, _("the next pruning removes it"))
-
-
-def _write(local: datetime) -> str:
-    return dateformat.format(local, "Y-m-d H:i:s T" if timezone.is_aware(local) else "Y-m-d H:i:s")

@@ -5,20 +5,16 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from powercrud_tracking.templatetags.powercrud_tracking import duration
+from powercrud_tracking.dashboard.formats import build_age, write_duration
 from powercrud_tracking.templatetags.powercrud_tracking_overview import percent
-from powercrud_tracking.templatetags.powercrud_tracking_task import (
-    due_date,
-    exact_time,
-    relative_time,
-)
+from powercrud_tracking.templatetags.powercrud_tracking_task import due_date, exact_time
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 67_890, tzinfo=UTC)
 NAIVE = AT.replace(tzinfo=None)
 
 
 class TestNothing:
-    @pytest.mark.parametrize("write", [exact_time, relative_time])
+    @pytest.mark.parametrize("write", [exact_time, build_age])
     def test_a_time_that_is_not_known_is_written_as_nothing(self, write):
         assert write(None) == ""
 
@@ -43,7 +39,7 @@ class TestExactTime:
 
 class TestRelativeTime:
     def test_the_exact_one_is_on_hover(self):
-        written = relative_time(timezone.now() - timedelta(minutes=3, seconds=5))
+        written = build_age(timezone.now() - timedelta(minutes=3, seconds=5))
 
         assert ">3\xa0minutes ago</time>" in written
         assert " title=" in written
@@ -67,4 +63,4 @@ def test_a_share_is_rounded_and_not_cut(value, text):
 
 
 def test_seconds_are_rounded_and_not_cut():
-    assert duration(2.97) == "3.0 s"
+    assert write_duration(2.97) == "3.0 s"

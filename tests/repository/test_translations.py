@@ -13,10 +13,10 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.functional import Promise
 
+from powercrud_tracking.dashboard.formats import write_age, write_duration
 from powercrud_tracking.lifecycle import Status
 from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
 from powercrud_tracking.poll import build_link
-from powercrud_tracking.templatetags.powercrud_tracking import duration, naturaltime
 from powercrud_tracking.templatetags.powercrud_tracking_overview import grouped, percent
 from tests import messages
 
@@ -417,7 +417,9 @@ class TestWords:
     )
     def test_durations_and_numbers(self, language, words):
         with translation.override(language):
-            lasted = ", ".join(duration(seconds) for seconds in (0.25, 2.5, 100, 3660, 266_400))
+            lasted = ", ".join(
+                write_duration(seconds) for seconds in (0.25, 2.5, 100, 3660, 266_400)
+            )
             written = f"{lasted}; {grouped(12_345)}; {percent(0.024)}"
 
         assert re.sub(r"\s", " ", written) == words
@@ -447,7 +449,7 @@ class TestWords:
         ]
 
         with translation.override(language):
-            written = ", ".join(naturaltime(timezone.now() - age) for age in ages)
+            written = ", ".join(write_age(timezone.now() - age) for age in ages)
 
         assert written.replace("\xa0", " ") == words
 
