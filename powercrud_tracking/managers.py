@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from django.db import DatabaseError, router
+from django.urls import include, path
 from django_q.exceptions import TimeoutException
 from django_q.models import Task
 from powercrud.async_manager import AsyncManager
@@ -14,6 +15,7 @@ from powercrud_tracking.config import layers, travel
 from powercrud_tracking.config.dashboard_config import get_config, load
 from powercrud_tracking.lifecycle import Event, Status
 from powercrud_tracking.maintenance.reconcile import reconcile
+from powercrud_tracking.poll import build_poll
 from powercrud_tracking.recording import attempts, bulk_arguments, endings, launches
 from powercrud_tracking.recording.attempts import Ended
 from powercrud_tracking.recording.batches import keep_attempt
@@ -429,23 +431,22 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
 
     @classmethod
     def as_view(cls, template_name: str | None = None) -> Callable[..., Any]:
-        """Return the view that PowerCRUD's modal polls, telling the truth."""
-        # The poll stands below managers in the order of imports: it reads what those write.
-        from powercrud_tracking.poll import build_poll
-
+        """Return the view that PowerCRUD's modal polls; it answers from the record."""
         return build_poll(cls)
 
     @classmethod
     def get_urlpatterns(cls, prefix: str = "powercrud/") -> Any:
         """Return what replaces PowerCRUD's own line in a project's URLs.
 
+        Everything else that PowerCRUD mounts, such as the URLs of its favourites app, is kept.
+
         Args:
-            prefix: where the ``powercrud`` namespace is mounted.
+            prefix: the path under which the ``powercrud`` namespace is mounted.
         """
-        # They need settings, and whoever imports a manager may not serve pages.
-        from django.urls import include, path
+        # A URLconf imports views and forms; Django loads it only when all apps are ready.
         from powercrud.urls import urlpatterns
 
         poll = cls.get_url(name="async_progress")
-        others = [pattern for pattern in urlpatterns if pattern.name != poll.name]
+        # An include has no name.
+        others = [each for each in urlpatterns if getattr(each, "name", None) != poll.name]
         return path(prefix, include(([poll, *others], "powercrud"), namespace="powercrud"))

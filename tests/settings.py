@@ -59,6 +59,7 @@ INSTALLED_APPS = [
     "django_q",
     "neapolitan",
     "powercrud",
+    "powercrud.contrib.favourites",
     "powercrud_tracking",
     "tests.project",
     *(["tests.people"] if IS_SPLIT else []),

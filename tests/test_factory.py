@@ -137,7 +137,10 @@ class TestBadSettings:
 
         assert cls.__bases__ == (ModelTrackingAsyncManager,)
         assert urls.namespace == "powercrud"
-        assert "async_progress" in [pattern.name for pattern in urls.url_patterns]
+        assert [str(each.pattern) for each in urls.url_patterns] == [
+            "powercrud/async/progress/",
+            "favourites/",
+        ]
         with pytest.raises(ImproperlyConfigured, match=r"^POWERCRUD_ASYNC_DASHBOARD"):
             cls()
 
