@@ -12,7 +12,8 @@ from tests.support import browser
 def pytest_collection_modifyitems(config, items):
     """Let each test reach all databases where the records live in a second one.
 
-    What needs a package index runs only if it is asked for, with ``-m wheel``.
+    What needs a package index runs only if it is asked for, with ``-m wheel``. Tests with real
+    clusters come first: they take longest, so that several workers end at about the same time.
     """
     for item in items if IS_SPLIT else ():
         marker = item.get_closest_marker("django_db")
@@ -22,6 +23,7 @@ def pytest_collection_modifyitems(config, items):
         left_out = [item for item in items if item.get_closest_marker("wheel")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+    items.sort(key=lambda item: item.get_closest_marker("cluster") is None)
 
 
 @pytest.fixture(autouse=True)

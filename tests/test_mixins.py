@@ -29,10 +29,6 @@ class ShopManager(ModelTrackingAsyncManager):
     payload_limit = 2048
 
 
-def refuse(request, rows):
-    raise RuntimeError("not today")
-
-
 def build_view(overrides, **attributes):
     """Return a view of a class with these overrides, ready for use."""
     cls = type("BookView", (WidgetView,), {"async_dashboard": overrides, **attributes})
@@ -172,7 +168,7 @@ class TestFollowing:
         assert "Follow this task" not in text
 
     def test_a_view_that_cannot_be_asked_leaves_the_task_queued(self, client, user, settings):
-        settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.test_mixins.refuse"}
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.project.tracking.break_on_rows"}
         client.force_login(user)
 
         text, task_name = self.queue(client)

@@ -57,7 +57,7 @@ class TestFindPage:
 
 class TestFindPageOfQueued:
     def test_an_error_is_logged_and_spoils_no_transaction(self, request_of, user, settings, caplog):
-        settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.test_mixins.refuse"}
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.project.tracking.break_on_rows"}
         poll.reading.get_rows().create(task_name=NAME, launched_by_id=str(user.pk))
 
         page = poll.find_page_of_queued(NAME, get_config(), request_of(user))

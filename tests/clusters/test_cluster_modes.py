@@ -5,7 +5,7 @@ import pytest
 from tests.support import cluster_tasks as tasks
 from tests.support.cluster import running_project, visit
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("one cluster")]
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,10 @@ def broken(value):
     raise RuntimeError("this formatter is broken")
 
 
+def break_on_rows(request, rows):
+    raise RuntimeError("this function is broken")
+
+
 def get_defaults(task_name, payload):
     return {"tenant": "north"}
 

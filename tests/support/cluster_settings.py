@@ -22,6 +22,8 @@ CACHES = {
         if _is_redis
         else "django.core.cache.backends.filebased.FileBasedCache",
         "LOCATION": _given["cache"],
+        # One Redis serves several projects, and PowerCRUD's keys are the same in each.
+        "KEY_PREFIX": _given["queue"].get("name", ""),
     }
 }
 Q_CLUSTER = {
