@@ -8,9 +8,6 @@ from powercrud_tracking.dashboard.overview import charts, overview
 from powercrud_tracking.dashboard.pages import RecordPage
 from powercrud_tracking.records.visibility import PermissionRequiredMixin, get_visible_rows
 
-CHART_HEIGHT = 176
-"""Pixels."""
-
 MOST_GROUPS = 20
 """How many functions, and how many groups of failures, the overview shows."""
 
@@ -28,13 +25,13 @@ class Overview(PermissionRequiredMixin, RecordPage):
             get_visible_rows(self.request), window, measure_queue=get_config().visible is None
         )
         hours = found.hours or []
-        chart = charts.build_columns([hour.numbers for hour in hours], height=CHART_HEIGHT)
+        chart = charts.build_columns([hour.numbers for hour in hours])
         return super().get_context_data(
             overview=found,
             window=window,
             windows=overview.WINDOWS,
             chart=chart,
-            bars=list(zip(hours, chart.columns, strict=True)),
+            bars=list(zip(hours, chart["columns"], strict=True)),
             most_groups=MOST_GROUPS,
             more_timings=max(len(found.timings or ()) - MOST_GROUPS, 0),
             more_failures=max(len(found.failures or ()) - MOST_GROUPS, 0),

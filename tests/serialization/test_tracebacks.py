@@ -50,7 +50,7 @@ def fail_after_a_group():
 class TestParse:
     def test_a_text_without_a_traceback_has_nothing(self):
         for text in ("", "no stock", "a\nb\n  c", "Traceback (most recent call last):"):
-            assert parse_traceback(text) == ()
+            assert parse_traceback(text) == []
 
     def test_frames_come_with_place_function_and_code_the_innermost_first(self):
         (raised,) = parse_traceback(get_text(fail))

@@ -44,7 +44,7 @@ def get_failures(
         # An attempt that was declared lost too early did not fail.
         earlier = earlier if current.outcome == Status.LOST else attempts
         current = None
-    highlighted = highlighting.MOST
+    highlighted = highlighting.MOST_CHARACTERS
     shown = []
     for attempt in (current, *earlier) if current else earlier:
         highlighted -= len(attempt.traceback)

@@ -1,4 +1,4 @@
-"""JSON and tracebacks in colours: Pygments, by classes, with everything escaped."""
+"""JSON and tracebacks as highlighted HTML, by Pygments: CSS classes, and all text escaped."""
 
 import json
 from typing import Any
@@ -10,14 +10,14 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexer import Lexer
 from pygments.lexers import JsonLexer, PythonTracebackLexer
 
-MOST = 64 * 1024
-"""Characters beyond which a text stays plain: colours would cost more than they help."""
+MOST_CHARACTERS = 64 * 1024
+"""Longer texts are not highlighted: it would take too long."""
 
 _FORMATTER = HtmlFormatter(nowrap=True, classprefix="tracking-hl-")
 
 
 def highlight_payload(value: Any) -> SafeString:
-    """Return a payload for reading: JSON indented and in colours, other text as it is."""
+    """Return JSON indented and highlighted, other text escaped."""
     if isinstance(value, str):
         value, text = _find_json(value), value
         if value is None:
@@ -27,13 +27,13 @@ def highlight_payload(value: Any) -> SafeString:
 
 
 def highlight_traceback(text: str) -> SafeString:
-    """Return a traceback in colours; anything else as it is."""
+    """Return a traceback highlighted."""
     return _highlight(text, PythonTracebackLexer(stripnl=False, ensurenl=False))
 
 
 def _find_json(text: str) -> Any:
-    """Return the list or dict that a column of text holds as JSON, or ``None``."""
-    if not text.startswith(("{", "[")) or len(text) > MOST:
+    """Return the list or dict in a text column that holds JSON, or ``None``."""
+    if not text.startswith(("{", "[")) or len(text) > MOST_CHARACTERS:
         return None
     try:
         return json.loads(text)
@@ -42,8 +42,8 @@ def _find_json(text: str) -> Any:
 
 
 def _highlight(text: str, lexer: Lexer) -> SafeString:
-    if len(text) > MOST:
+    if len(text) > MOST_CHARACTERS:
         return escape(text)
     html = highlight(text, lexer, _FORMATTER)
-    # Pygments escapes what it puts between its own marks, and ends each line.
+    # Pygments escapes the text between its tags, and ends it with a line break.
     return mark_safe(html if text.endswith("\n") else html.removesuffix("\n"))  # noqa: S308

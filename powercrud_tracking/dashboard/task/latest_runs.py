@@ -12,7 +12,7 @@ from powercrud_tracking.models import AsyncTaskRecordQuerySet
 from powercrud_tracking.records import derived
 from powercrud_tracking.records.reading import Record
 
-MOST = 60
+MOST_RUNS = 60
 
 _LEAST_HEIGHT = 4
 _MOST_MEDIANS = 4
@@ -37,7 +37,7 @@ def find_latest_runs(
     if not record.func or "started_at" not in rows.names:
         return None
     now = now or timezone.now()
-    found = rows.get_latest_runs(record.func, MOST)
+    found = rows.get_latest_runs(record.func, MOST_RUNS)
     runs = [_build_run(values, record, now) for values in found]
     is_listed = any(run["is_shown"] for run in runs)
     if len(runs) == is_listed:

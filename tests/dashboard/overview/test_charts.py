@@ -1,74 +1,43 @@
 import pytest
 
-from powercrud_tracking.dashboard.overview.charts import (
-    ABOVE,
-    LEAST_HEIGHT,
-    build_columns,
-    get_ceiling,
-    get_share,
-)
+from powercrud_tracking.dashboard.overview.charts import build_columns, get_ceiling, get_share
 
 
-def get_heights(column):
-    return {part.kind: part.height for part in column.parts}
+def get_parts(column):
+    return [(part["kind"], part["y"], part["height"]) for part in column["parts"]]
 
 
 class TestBuildColumns:
-    def test_heights_are_as_the_numbers_are(self):
-        chart = build_columns(
-            [{"good": 50, "bad": 25}, {"good": 100, "bad": 0}], height=ABOVE + 100
-        )
+    def test_the_height_of_a_part_is_its_share_of_the_scale(self):
+        chart = build_columns([{"good": 50, "bad": 25}, {"good": 100, "bad": 0}])
 
-        assert [get_heights(column) for column in chart.columns] == [
-            {"good": 50, "bad": 25},
-            {"good": 100},
+        assert [get_parts(column) for column in chart["columns"]] == [
+            [("good", "50%", "50%"), ("bad", "25%", "25%")],
+            [("good", "0%", "100%")],
         ]
-
-    def test_parts_stand_on_each_other_from_the_bottom(self):
-        chart = build_columns([{"good": 50, "bad": 50}], height=ABOVE + 100)
-
-        good, bad = chart.columns[0].parts
-        assert good.y + good.height == chart.height
-        assert bad.y + bad.height == good.y
-        assert bad.y == ABOVE
-
-    def test_little_is_more_than_nothing(self):
-        chart = build_columns([{"good": 10_000, "bad": 1, "open": 0}], height=100)
-
-        assert get_heights(chart.columns[0])["bad"] == LEAST_HEIGHT
-
-    def test_no_column_leaves_the_chart(self):
-        chart = build_columns([{"good": 10_000, "bad": 1, "open": 1}], height=100)
-
-        assert sum(get_heights(chart.columns[0]).values()) <= 100 - ABOVE
+        assert [column["y"] for column in chart["columns"]] == ["25%", "0%"]
 
     def test_columns_share_the_width(self):
-        chart = build_columns([{"good": 1}] * 4, height=100)
+        chart = build_columns([{"good": 1}] * 4)
 
-        assert [column.place for column in chart.columns] == ["0%", "25%", "50%", "75%"]
-        assert [column.middle for column in chart.columns] == ["12.5%", "37.5%", "62.5%", "87.5%"]
+        assert chart["width"] == "25%"
+        assert [column["x"] for column in chart["columns"]] == ["0%", "25%", "50%", "75%"]
 
-    @pytest.mark.parametrize("values", [[], [{"good": 0}]], ids=["no column", "nothing in it"])
-    def test_nothing_is_a_chart_too(self, values):
-        chart = build_columns(values, height=100)
+    @pytest.mark.parametrize("values", [[], [{"good": 0}]], ids=["no column", "an empty column"])
+    def test_an_empty_chart_has_no_parts(self, values):
+        chart = build_columns(values)
 
-        assert [column.parts for column in chart.columns] == [()] * len(values)
+        assert [column["parts"] for column in chart["columns"]] == [[]] * len(values)
 
-    def test_lines_go_from_the_top_to_nought(self):
-        chart = build_columns([{"good": 37}], height=ABOVE + 100)
-
-        assert [(line.value, line.y) for line in chart.lines] == [
-            (40, ABOVE),
-            (20, ABOVE + 50),
-            (0, ABOVE + 100),
-        ]
+    def test_lines_go_from_the_ceiling_to_zero(self):
+        assert build_columns([{"good": 37}])["lines"] == [(40, "0%"), (20, "50%"), (0, "100%")]
 
     @pytest.mark.parametrize("most", [0, 1, 3, 5, 99, 1390])
-    def test_a_line_stands_at_a_whole_number(self, most):
-        lines = build_columns([{"good": most}], height=100).lines
+    def test_lines_are_at_whole_numbers(self, most):
+        lines = build_columns([{"good": most}])["lines"]
 
-        assert all(line.value == int(line.value) for line in lines)
-        assert len({line.y for line in lines}) == len(lines)
+        assert all(value == int(value) for value, y in lines)
+        assert len(dict(lines)) == len({y for value, y in lines})
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ class TestFailures:
     def test_only_the_newest_tracebacks_are_highlighted_if_all_are_too_long(self):
         trace = make_trace(OWN.format(3) * 700)
         attempts = [make_attempt(number, traceback=trace) for number in (3, 2, 1)]
-        assert len(trace) < highlighting.MOST < 2 * len(trace)
+        assert len(trace) < highlighting.MOST_CHARACTERS < 2 * len(trace)
 
         failure, earlier = get_failures(make_record("failed", attempts=3), attempts)
 

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from powercrud_tracking.dashboard.task.highlighting import (
-    MOST,
+    MOST_CHARACTERS,
     highlight_payload,
     highlight_traceback,
 )
@@ -37,19 +37,19 @@ class TestEscaping:
             {MARKUP: {MARKUP: MARKUP}},
             f'["{MARKUP}',
             f'{{"a": "{MARKUP}',
-            "[" + MARKUP + "x" * MOST,
-            ["x" * MOST, MARKUP],
+            "[" + MARKUP + "x" * MOST_CHARACTERS,
+            ["x" * MOST_CHARACTERS, MARKUP],
         ],
         ids=["text", "list", "dict", "no json", "half a json", "long text", "long json"],
     )
-    def test_a_payload_brings_no_tag_of_its_own(self, value):
+    def test_markup_in_a_payload_is_escaped(self, value):
         markup = highlight_payload(value)
 
         assert get_tags(markup) <= {"<span class>", "</span>"}
         assert "&lt;script&gt;" in markup
 
     @pytest.mark.parametrize("text", [TRACE, MARKUP, TRACE * 400], ids=["trace", "text", "long"])
-    def test_a_traceback_brings_no_tag_of_its_own(self, text):
+    def test_markup_in_a_traceback_is_escaped(self, text):
         markup = highlight_traceback(text)
 
         assert get_tags(markup) <= {"<span class>", "</span>"}
@@ -60,34 +60,34 @@ class TestEscaping:
 
 
 class TestPayload:
-    def test_json_is_indented_and_in_colours(self):
+    def test_json_is_indented_and_highlighted(self):
         markup = highlight_payload({"a": None})
 
         assert get_text(markup) == '{\n  "a": null\n}'
         assert "tracking-hl-nt" in markup
 
-    def test_text_stays_as_it_is(self):
+    def test_text_is_not_changed(self):
         assert highlight_payload("  no\n stock\n") == "  no\n stock\n"
 
-    def test_json_in_a_column_of_text_is_read(self):
+    def test_json_in_a_text_column_is_parsed(self):
         assert highlight_payload('{"a": [1]}') == highlight_payload({"a": [1]})
 
     @pytest.mark.parametrize("value", [0, False, None, "", [], {}], ids=repr)
-    def test_what_is_empty_is_shown(self, value):
+    def test_empty_values_are_shown(self, value):
         assert isinstance(highlight_payload(value), str)
 
-    def test_a_deep_nest_of_brackets_stays_text(self):
+    def test_deeply_nested_brackets_stay_text(self):
         assert highlight_payload("[" * 30_000) == "[" * 30_000
 
-    def test_what_is_too_long_has_no_colours(self):
-        markup = highlight_payload(["x" * MOST])
+    def test_a_long_payload_is_not_highlighted(self):
+        markup = highlight_payload(["x" * MOST_CHARACTERS])
 
         assert "<span" not in markup
-        assert "x" * MOST in markup
+        assert "x" * MOST_CHARACTERS in markup
 
 
 class TestTraceback:
-    def test_it_is_whole_and_in_colours(self):
+    def test_it_is_complete_and_highlighted(self):
         markup = highlight_traceback(TRACE.replace(MARKUP, "bad"))
 
         assert get_text(markup) == TRACE.replace(MARKUP, "bad")
@@ -95,10 +95,16 @@ class TestTraceback:
 
     @pytest.mark.parametrize(
         "text",
-        ["  File " * 9000, '"' * MOST, "(" * MOST, "  |   " * 10_000, "\n" * MOST],
+        [
+            "  File " * 9000,
+            '"' * MOST_CHARACTERS,
+            "(" * MOST_CHARACTERS,
+            "  |   " * 10_000,
+            "\n" * MOST_CHARACTERS,
+        ],
         ids=["files", "quotes", "brackets", "bars", "lines"],
     )
-    def test_nothing_takes_it_long(self, text):
+    def test_no_text_takes_long(self, text):
         began = time.monotonic()
 
         highlight_traceback(text)

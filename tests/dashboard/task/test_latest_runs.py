@@ -5,7 +5,7 @@ from django.db import connections, router
 from django.utils import timezone
 
 from powercrud_tracking.config.dashboard_config import get_config
-from powercrud_tracking.dashboard.task.latest_runs import MOST, find_latest_runs
+from powercrud_tracking.dashboard.task.latest_runs import MOST_RUNS, find_latest_runs
 from powercrud_tracking.models import AsyncTaskRecord
 from powercrud_tracking.records.mapping import get_record_map
 from powercrud_tracking.records.reading import Record, get_rows
@@ -42,10 +42,10 @@ def get_names(found):
 
 class TestWhich:
     def test_they_are_the_newest_of_the_function_newest_first(self):
-        rows = [make(number) for number in range(MOST + 5)]
+        rows = [make(number) for number in range(MOST_RUNS + 5)]
         make(200, func="shop.tasks.other")
 
-        assert get_names(find(rows[-1])) == [row.task_name for row in rows[: -MOST - 1 : -1]]
+        assert get_names(find(rows[-1])) == [row.task_name for row in rows[: -MOST_RUNS - 1 : -1]]
 
     def test_a_function_that_ran_only_this_once_has_no_chart(self):
         assert find(make(1)) is None
@@ -62,7 +62,7 @@ class TestWhich:
         assert find(row) is None
 
     def test_it_is_one_query_however_many_there_are(self, django_assert_num_queries):
-        rows = [make(number) for number in range(MOST + 5)]
+        rows = [make(number) for number in range(MOST_RUNS + 5)]
 
         connection = connections[router.db_for_read(AsyncTaskRecord)]
         with django_assert_num_queries(1, connection=connection):
@@ -104,7 +104,7 @@ class TestRuns:
         assert [run["is_shown"] for run in find(rows[1])["runs"]] == [False, True, False]
 
     def test_a_task_that_is_older_than_these_is_a_line(self):
-        rows = [make(number, seconds=20) for number in range(MOST + 1)]
+        rows = [make(number, seconds=20) for number in range(MOST_RUNS + 1)]
         AsyncTaskRecord.objects.filter(pk=rows[0].pk).update(
             completed_at=rows[0].started_at + timedelta(seconds=10)
         )
