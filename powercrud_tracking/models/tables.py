@@ -32,13 +32,19 @@ class AbstractAsyncTaskRecord(models.Model):
     started_at = models.DateTimeField(_("started at"), null=True, blank=True)
     completed_at = models.DateTimeField(_("completed at"), null=True, blank=True)
     failed_at = models.DateTimeField(_("failed at"), null=True, blank=True)
-    attempts = models.PositiveIntegerField(_("attempts"), default=0)
-    func = models.CharField(_("function"), max_length=255, blank=True, default="")
-    task_group = models.CharField(_("group"), max_length=255, blank=True, default="")
-    queue_id = models.CharField(_("id in the queue"), max_length=64, blank=True, default="")
-    cluster = models.CharField(_("cluster"), max_length=100, blank=True, default="")
-    worker = models.CharField(_("worker"), max_length=255, blank=True, default="")
-    launched_by_id = models.CharField(_("key of the user"), max_length=255, blank=True, default="")
+    # A process that runs older code inserts rows without the columns that it does not know, so
+    # those that a table may gain by a migration have a default in the database, or take NULL.
+    attempts = models.PositiveIntegerField(_("attempts"), default=0, db_default=0)
+    func = models.CharField(_("function"), max_length=255, blank=True, default="", db_default="")
+    task_group = models.CharField(_("group"), max_length=255, blank=True, default="", db_default="")
+    queue_id = models.CharField(
+        _("id in the queue"), max_length=64, blank=True, default="", db_default=""
+    )
+    cluster = models.CharField(_("cluster"), max_length=100, blank=True, default="", db_default="")
+    worker = models.CharField(_("worker"), max_length=255, blank=True, default="", db_default="")
+    launched_by_id = models.CharField(
+        _("key of the user"), max_length=255, blank=True, default="", db_default=""
+    )
     extra = models.JSONField(_("extra"), null=True, blank=True)
 
     objects = AsyncTaskRecordQuerySet.as_manager()
