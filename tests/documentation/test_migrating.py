@@ -16,7 +16,7 @@ def make_shop(directory, *blocks):
     """Return the shop as it is before, with its tables and what is in them."""
     shop = Shop(directory)
     shop.follow(*blocks)
-    shop.type("python manage.py migrate --run-syncdb --verbosity 0")
+    shop.type("python manage.py makemigrations shop && python manage.py migrate --verbosity 0")
     shop.ask("make_things")
     return shop
 
@@ -42,15 +42,18 @@ class Table:
 
 
 def keeps_every_row(before, after):
-    return {name: after[name] for name in before} == before
+    """Whether all rows are there with all that they said, whatever columns came on top."""
+    return all(row.items() <= after[name].items() for name, row in before.items())
 
 
 class TestFromASubclass:
     GUIDE = read_guide("migrating-from-a-subclass.md")
-    BEFORE = GUIDE["What you have"]
-    BOTH = GUIDE["Both for a while"]
-    ALL = GUIDE["All of it"]
-    OTHER_TABLE = GUIDE["A table of ours instead"]
+    BEFORE = GUIDE["Before you begin"]
+    ONE_VIEW = GUIDE["One view first"]
+    ALL_VIEWS = GUIDE["All views"]
+    COLUMNS = GUIDE["Add columns"]
+    (RECONCILE,) = GUIDE["Deploy"]
+    BUILT_IN_TABLE = GUIDE["Move the rows to the built-in table"]
 
     def open(self, tmp_path):
         """Return the shop with the history that its own manager wrote."""
@@ -64,7 +67,7 @@ class TestFromASubclass:
         waiting = shop.ask("bulk_edit", "author", [1, 2], "retired")
         before = table.get_rows()
 
-        said = shop.follow(*self.BOTH)
+        said = shop.follow(*self.ONE_VIEW)
         books = table.run(("book", [4, OUT_OF_PRINT], "in_stock"))
         authors = table.run(("author", [3, BUSY], "retired"))
         after = table.get_rows()
@@ -93,16 +96,18 @@ class TestFromASubclass:
         before = table.get_rows()
         assert shop.ask("count_queued") == 3
 
-        *move, reconcile = self.ALL
-        shop.follow(*self.BOTH, *move)
+        said = shop.follow(*self.ONE_VIEW, *self.ALL_VIEWS, *self.COLUMNS)
         with shop.running_cluster():
             shop.ask("wait_for_result", own)
             after = table.wait_for(good, bad)
         in_flight = {name: before.pop(name) for name in (good, bad, own)}
 
+        assert said.count("System check identified no issues") == 2
+        assert "+ Add field launched_by_id to tasklog" in said
         assert keeps_every_row(before, after)
         assert {row["state"] for row in in_flight.values()} == {"pending"}
         assert after[good]["state"] == "success"
+        assert (after[good]["attempts"], after[bad]["attempts"]) == ("1", "1")
         assert after[bad]["state"] == "failed"
         assert after[bad]["note"] == "failed update: [('__all__', ['Book 5 is out of print.'])]"
         for name in (good, bad):
@@ -121,28 +126,45 @@ class TestFromASubclass:
 
         # What named no manager is found afterwards.
         assert after[own]["state"] == "pending"
-        said = shop.follow(reconcile)
+        said = shop.follow(self.RECONCILE)
         assert "Recorded the end of 1, 0 lost, 0 left alone." in said
         assert (table.get_rows()[own]["state"], table.get_rows()[own]["answer"]) == ("success", "3")
 
         status, page = shop.ask("read_page", "/tasks/")
         assert status == 200
         assert "Book 5 is out of print." in page
+        assert shop.ask("read_page", "/tasks/", "shop.view_tasklog")[0] == 200
+        assert shop.ask("read_page", "/tasks/", "powercrud_tracking.view_asynctaskrecord")[0] == 403
 
         # When the queue has emptied once, the rest of the old manager can go.
         (shop.directory / "shop" / "tracking.py").unlink()
         authors = table.run(("author", [3, BUSY], "retired"))
         assert table.get_rows()[authors[0]]["state"] == "failed"
         assert shop.get_events(authors[0])[0] == "create"
+        assert table.get_rows()[authors[0]]["launched_by_id"] == "1"
+
+    def test_web_servers_with_the_old_code_work_with_the_new_table_and_cluster(self, tmp_path):
+        shop = make_shop(tmp_path / "new", *self.BEFORE)
+        old = shop.copy(tmp_path / "old")
+        table = Table(shop, "shop.TaskLog", "name", "state")
+
+        shop.follow(*self.ONE_VIEW, *self.ALL_VIEWS, *self.COLUMNS)
+        bad = old.ask("bulk_edit", "book", [4, OUT_OF_PRINT], "in_stock")
+        queued = table.get_rows()[bad]
+        with shop.running_cluster():
+            after = table.wait_for(bad)
+
+        assert (queued["state"], queued["who"], queued["func"]) == ("pending", "Ada King", "")
+        assert (after[bad]["state"], after[bad]["who"]) == ("failed", "Ada King")
+        assert (after[bad]["attempts"], bool(after[bad]["worker"])) == ("1", True)
 
     def test_the_rows_move_into_a_table_of_ours_and_tasks_in_flight_find_theirs(self, tmp_path):
         shop, table = self.open(tmp_path)
         waiting = shop.ask("bulk_edit", "book", [4, OUT_OF_PRINT], "in_stock")
         before = table.get_rows()
 
-        *move, _ = self.ALL
-        shop.follow(*self.BOTH, *move)
-        settings, rehearse, carry_out = self.OTHER_TABLE
+        shop.follow(*self.ONE_VIEW, *self.ALL_VIEWS)
+        settings, rehearse, carry_out = self.BUILT_IN_TABLE
         rehearsed = shop.follow(settings, rehearse)
         ours = Table(shop, "powercrud_tracking.AsyncTaskRecord")
         nothing = ours.get_rows()
@@ -172,20 +194,28 @@ class TestFromASubclass:
         assert table.get_rows() == before
 
     def test_every_block_of_the_guide_has_been_followed(self):
-        followed = [*self.BEFORE, *self.BOTH, *self.ALL, *self.OTHER_TABLE]
+        followed = [
+            *self.BEFORE,
+            *self.ONE_VIEW,
+            *self.ALL_VIEWS,
+            *self.COLUMNS,
+            self.RECONCILE,
+            *self.BUILT_IN_TABLE,
+        ]
 
         assert followed == [block for blocks in self.GUIDE.values() for block in blocks]
-        assert len(followed) == 14
+        assert len(followed) == 16
 
 
 class TestFromPowercrud:
     GUIDE = read_guide("migrating-from-powercrud.md")
-    MODEL, SUBCLASS, DEFAULT = GUIDE["What you have"]
-    BOTH = GUIDE["Both for a while"]
-    IMPORT = GUIDE["By an import"]
-    OLD_SETTINGS, NEW_SETTINGS = GUIDE["By settings"]
+    MODEL, SUBCLASS, DEFAULT = GUIDE["Before you begin"]
+    ONE_VIEW = GUIDE["One view first"]
+    IMPORT, SETTINGS, URLS = GUIDE["With a subclass"]
+    OLD_SETTINGS, NEW_SETTINGS = GUIDE["Without a subclass"]
+    COLUMNS, COMMANDS = GUIDE["Add columns"]
     RECEIVER = GUIDE["What does not carry over"]
-    OTHER_TABLE = GUIDE["What becomes better"]
+    *MOVE_WITH_SUBCLASS, BACKFILL, RECONCILE = GUIDE["Move the rows to the built-in table"]
 
     def open(self, tmp_path, *blocks):
         """Return the shop with the history that PowerCRUD's tracker wrote."""
@@ -227,7 +257,7 @@ class TestFromPowercrud:
         shop, table = self.open(tmp_path, self.SUBCLASS, self.DEFAULT)
         before = table.get_rows()
 
-        shop.follow(*self.BOTH)
+        shop.follow(*self.ONE_VIEW)
         said = shop.type("python manage.py migrate --verbosity 0; python manage.py check")
         books = table.run(("book", [4, OUT_OF_PRINT], "in_stock"))
         authors = table.run(("author", [3, BUSY], "retired"))
@@ -250,11 +280,16 @@ class TestFromPowercrud:
         before = table.get_rows()
         failing = shop.ask("launch_naming_the_manager", "shop.jobs.fail")
 
-        said = shop.follow(*self.IMPORT)
+        said = shop.follow(*self.ONE_VIEW, self.IMPORT, self.SETTINGS, self.URLS)
+        said += shop.follow(self.COLUMNS, self.COMMANDS)
         after = self.check_in_flight(shop, table, before, good, bad)
         again = table.run(("book", [1, OUT_OF_PRINT], "in_stock"))[0]
 
         assert "System check identified no issues" in said
+        assert "+ Add field launched_by_id to asynctaskrecord" in said
+        assert "~ Alter field status on asynctaskrecord" in said
+        assert (after[bad]["attempts"], bool(after[bad]["worker"])) == ("1", True)
+        assert table.get_rows()[again]["launched_by_id"] == "1"
         assert after[bad]["user_label"] == "Ada King"
         assert after[failing]["status"] == "failed"
         # Its own lifecycle sees the events as PowerCRUD sends them: a bulk update that was
@@ -263,17 +298,32 @@ class TestFromPowercrud:
         assert f"Somebody should look at {bad}" not in shop.logs
         assert shop.get_events(again)[:3] == ["create", "create", "start"]
         assert "shop.tracking.ShopManager" in shop.ask("get_manager_classes")
-        status, page = shop.ask("read_page", "/tasks/")
-        assert status == 200
-        assert again in page
+        assert again in shop.ask("read_page", "/tasks/", "shop.view_asynctaskrecord")[1]
+        ours = "powercrud_tracking.view_asynctaskrecord"
+        assert shop.ask("read_page", "/tasks/", ours)[0] == 403
+
+    def test_web_servers_with_the_old_code_work_with_the_new_table_and_cluster(self, tmp_path):
+        shop = make_shop(tmp_path / "new", self.MODEL, self.SUBCLASS, self.DEFAULT)
+        old = shop.copy(tmp_path / "old")
+        table = Table(shop, "shop.AsyncTaskRecord")
+
+        shop.follow(self.IMPORT, self.SETTINGS, self.URLS, self.COLUMNS, self.COMMANDS)
+        bad = old.ask("bulk_edit", "book", [4, OUT_OF_PRINT], "in_stock")
+        queued = table.get_rows()[bad]
+        with shop.running_cluster():
+            after = table.wait_for(bad)
+
+        assert (queued["status"], queued["user_label"]) == ("pending", "Ada King")
+        assert (after[bad]["status"], after[bad]["user_label"]) == ("failed", "Ada King")
+        assert (after[bad]["attempts"], bool(after[bad]["worker"])) == ("1", True)
 
     def test_by_settings_every_row_stays_and_no_event_in_flight_is_lost(self, tmp_path):
         shop, table = self.open(tmp_path, self.OLD_SETTINGS)
         good, bad = self.queue_two(shop)
         before = table.get_rows()
 
-        urls, commands = self.IMPORT[-2:]
-        said = shop.follow(self.NEW_SETTINGS, urls, *self.RECEIVER, commands)
+        said = shop.follow(self.NEW_SETTINGS, self.URLS, *self.RECEIVER)
+        said += shop.follow(self.COLUMNS, self.COMMANDS)
         self.check_in_flight(shop, table, before, good, bad)
         again = table.run(("book", [1, OUT_OF_PRINT], "in_stock"))[0]
 
@@ -287,33 +337,56 @@ class TestFromPowercrud:
         # The receiver of the page.
         assert f"Somebody should look at {bad} failed update: " in shop.logs
 
-    def test_the_rows_move_into_a_table_of_ours_mended(self, tmp_path):
+    def check_copied(self, before, copied, in_flight):
+        assert copied.keys() == before.keys()
+        for name, row in copied.items():
+            kept = ("user_label", "affected_objects", "created_at", "cleaned_up")
+            assert [row[field] for field in kept] == [before[name][field] for field in kept]
+        ended = [name for name in before if name not in in_flight]
+        assert [before[name]["status"] for name in ended] == ["success", "success"]
+        assert [copied[name]["status"] for name in ended] == ["success", "failed"]
+        assert "Book 5 is out of print." in copied[ended[1]]["message"]
+        assert {copied[name]["status"] for name in in_flight} == {"pending"}
+
+    def test_the_rows_move_to_the_built_in_table_and_tasks_of_a_subclass_end_there(self, tmp_path):
+        shop, table = self.open(tmp_path, self.SUBCLASS, self.DEFAULT)
+        shop.follow(self.IMPORT, self.SETTINGS, self.URLS, self.COLUMNS, self.COMMANDS)
+        good, bad = self.queue_two(shop)
+        before = table.get_rows()
+
+        said = shop.follow(*self.MOVE_WITH_SUBCLASS, self.BACKFILL)
+        ours = Table(shop, "powercrud_tracking.AsyncTaskRecord")
+        copied = ours.get_rows()
+        with shop.running_cluster():
+            after = ours.wait_for(good, bad)
+
+        assert "Would add 4 tasks (4 from shop.AsyncTaskRecord)" in said
+        assert "Added 4 tasks (4 from shop.AsyncTaskRecord)" in said
+        self.check_copied(before, copied, {good, bad})
+        assert table.get_rows() == before
+        assert (after[good]["status"], after[bad]["status"]) == ("success", "failed")
+        assert after[good]["user_label"] == after[bad]["user_label"] == "Ada King"
+        assert after[bad]["affected_objects"] == "2 books"
+        assert "shop.tracking.ShopManager" in shop.ask("get_manager_classes")
+
+    def test_the_rows_move_and_tasks_that_name_the_old_table_are_reconciled(self, tmp_path):
         shop, table = self.open(tmp_path, self.OLD_SETTINGS)
         good, bad = self.queue_two(shop)
         before = table.get_rows()
 
-        settings, commands, reconcile = self.OTHER_TABLE
-        said = shop.follow(self.NEW_SETTINGS, self.IMPORT[-2], settings, commands)
+        # Nothing remains of the setting once RECORD_MODEL and FIELD_MAP are gone.
+        shop.follow(self.NEW_SETTINGS, self.URLS)
+        shop.write("mysite/settings.py", "\nPOWERCRUD_ASYNC_DASHBOARD = {}\n", mode="a")
+        shop.follow(self.BACKFILL)
         ours = Table(shop, "powercrud_tracking.AsyncTaskRecord")
-        brought = ours.get_rows()
+        copied = ours.get_rows()
 
-        assert "Would add 4 tasks (4 from shop.AsyncTaskRecord)" in said
-        assert "Added 4 tasks (4 from shop.AsyncTaskRecord)" in said
-        assert brought.keys() == before.keys()
-        for name, row in brought.items():
-            kept = ("user_label", "affected_objects", "created_at", "cleaned_up")
-            assert [row[field] for field in kept] == [before[name][field] for field in kept]
-        ended = [name for name in before if name not in {good, bad}]
-        assert [before[name]["status"] for name in ended] == ["success", "success"]
-        assert [brought[name]["status"] for name in ended] == ["success", "failed"]
-        assert "Book 5 is out of print." in brought[ended[1]]["message"]
-        assert {brought[name]["status"] for name in (good, bad)} == {"pending"}
+        self.check_copied(before, copied, {good, bad})
         assert table.get_rows() == before
 
-        # They name PowerCRUD's tracker and its table, which is ours no more.
         with shop.running_cluster():
             after = table.wait_for(good, bad)
-        said = shop.follow(reconcile)
+        said = shop.follow(self.RECONCILE)
         assert {after[name]["status"] for name in (good, bad)} == {"success"}
         assert "Recorded the end of 2, 0 lost, 0 left alone." in said
         assert ours.get_rows()[good]["status"] == "success"
@@ -331,13 +404,19 @@ class TestFromPowercrud:
             self.MODEL,
             self.SUBCLASS,
             self.DEFAULT,
-            *self.BOTH,
-            *self.IMPORT,
+            *self.ONE_VIEW,
+            self.IMPORT,
+            self.SETTINGS,
+            self.URLS,
             self.OLD_SETTINGS,
             self.NEW_SETTINGS,
+            self.COLUMNS,
+            self.COMMANDS,
             *self.RECEIVER,
-            *self.OTHER_TABLE,
+            *self.MOVE_WITH_SUBCLASS,
+            self.BACKFILL,
+            self.RECONCILE,
         ]
 
         assert followed == [block for blocks in self.GUIDE.values() for block in blocks]
-        assert len(followed) == 16
+        assert len(followed) == 18

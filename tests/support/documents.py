@@ -4,6 +4,7 @@ An HTML comment right above a block says what the block is; readers do not see i
 
 ``<!-- file: shop/views.py -->``      it goes to the end of that file of the page's project
 ``<!-- replace: shop/views.py -->``   it becomes that file
+``<!-- extend: shop/models.py -->``   its class, which is in that file, gets its base and its fields
 ``<!-- settings -->``                 what it names is set for the rest of the page
 ``<!-- stays -->``                    a command that runs until it is stopped
 
@@ -26,7 +27,7 @@ QUICKSTART = ROOT / "docs" / "quickstart.md"
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 
-KINDS = {"file", "replace", "settings", "stays", "run"}
+KINDS = {"file", "replace", "extend", "settings", "stays", "run"}
 _BLOCK = re.compile(
     r"^<!-- (?P<hidden_kind>\w+)(?:: (?P<hidden_path>\S+))?\n(?P<hidden>.*?)^-->$"
     r"|^(?:<!-- (?P<kind>\w+)(?:: (?P<path>\S+))? -->\n)?"
@@ -58,7 +59,7 @@ class Block:
 
     @property
     def is_of_project(self) -> bool:
-        return self.kind in {"file", "replace"}
+        return self.kind in {"file", "replace", "extend"}
 
     @property
     def is_run(self) -> bool:
@@ -106,10 +107,23 @@ def write_files(blocks: Iterable[Block], project: Path) -> None:
         target = project / block.path
         target.parent.mkdir(parents=True, exist_ok=True)
         above = target.read_text(encoding="utf-8") if target.exists() else ""
-        target.write_text(
-            block.text if block.kind == "replace" or not above else f"{above}\n\n{block.text}",
-            encoding="utf-8",
-        )
+        if block.kind == "extend":
+            text = _extend(above, block.text)
+        else:
+            text = (
+                block.text if block.kind == "replace" or not above else f"{above}\n\n{block.text}"
+            )
+        target.write_text(text, encoding="utf-8")
+
+
+def _extend(module: str, text: str) -> str:
+    """Return a module whose class has the base, and besides its own the fields, of a block."""
+    imports, line, body = re.split(r"^(class .+:)\n", text, maxsplit=1, flags=re.MULTILINE)
+    name = line.partition("(")[0]
+    old = re.search(rf"^{name}\(.+:\n((?: .*)?\n)+", module, flags=re.MULTILINE)
+    assert old is not None, f"There is no {name} to extend."
+    own = old[0].partition("\n")[2].rstrip()
+    return module.replace(old[0], f"{imports}{line}\n{own}\n{body}")
 
 
 def is_tracking(block: Block) -> bool:

@@ -1,29 +1,20 @@
-"""A small shop that follows a guide: its files come from the page, its cluster is real.
-
-Above each block of a guide stands what it is: ``<!-- file: PATH -->`` adds to the end of a file,
-``<!-- replace: PATH -->`` is all of it. Blocks of ``sh`` are typed.
-"""
+"""A small shop that follows a guide: its files come from the page, its cluster is real."""
 
 import json
 import os
-import re
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 120
+from tests.support.documents import ROOT, Block, read_blocks, write_files
 
-BLOCK = re.compile(
-    r"(?:^ *<!-- (?P<kind>file|replace): (?P<path>\S+) -->\n)?"
-    r"^(?P<indent> *)```(?P<language>python|sh)\n(?P<text>.*?)^ *```$",
-    flags=re.M | re.S,
-)
-HEADING = re.compile(r"^##+ (.+)$", flags=re.M)
+SECONDS = 120
 
 FILES = {
     "manage.py": """
@@ -118,6 +109,7 @@ FILES = {
         ]
     """,
     "shop/__init__.py": "",
+    "shop/migrations/__init__.py": "",
     # It writes down each event of ours, and loads the receivers that the project has.
     "shop/apps.py": """
         import json
@@ -212,40 +204,20 @@ FILES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Block:
-    """A block of a guide: what stands above it, and its text."""
-
-    kind: str | None
-    path: str | None
-    language: str
-    text: str
-
-
 def read_guide(name: str) -> dict[str, list[Block]]:
-    """Return the blocks of a guide by the heading under which they stand."""
-    page = (ROOT / "docs" / name).read_text(encoding="utf-8")
-    parts = HEADING.split(page)
-    return {
-        heading: [
-            Block(
-                kind=match["kind"],
-                path=match["path"],
-                language=match["language"],
-                text=textwrap.dedent(match["text"]),
-            )
-            for match in BLOCK.finditer(text)
-        ]
-        for heading, text in zip(parts[1::2], parts[2::2], strict=True)
-    }
+    """Return the blocks of a guide by the heading above them."""
+    guide = defaultdict(list)
+    for block in read_blocks(ROOT / "docs" / name):
+        guide[block.heading].append(block)
+    return guide
 
 
 class Shop:
     """A project in a folder of its own."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, files: Mapping[str, str] = FILES) -> None:
         self.directory = directory
-        for path, text in FILES.items():
+        for path, text in files.items():
             self.write(path, textwrap.dedent(text).lstrip())
 
     def write(self, path: str, text: str, *, mode: str = "w") -> None:
@@ -260,12 +232,18 @@ class Shop:
         for block in blocks:
             if block.language == "sh":
                 said += self.type(block.text)
-            elif block.kind == "replace":
-                self.write(block.path, block.text)
             else:
-                assert block.path is not None, f"A block without a place:\n{block.text}"
-                self.write(block.path, f"\n\n{block.text}", mode="a")
+                assert block.is_of_project, f"A block without a place:\n{block.text}"
+                write_files([block], self.directory)
         return said
+
+    def copy(self, directory: Path) -> "Shop":
+        """Return a second copy of the code as it is now, with the same database and cache."""
+        shared = ("db.sqlite3", "cache")
+        shutil.copytree(self.directory, directory, ignore=shutil.ignore_patterns(*shared))
+        for name in shared:
+            (directory / name).symlink_to(self.directory / name)
+        return Shop(directory, files={})
 
     def type(self, commands: str) -> str:
         """Type commands in the folder; return what they said."""

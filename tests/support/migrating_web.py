@@ -100,12 +100,20 @@ def count_queued():
     return OrmQ.objects.count()
 
 
-def read_page(path):
-    """Return what a page of the shop says to somebody who may see all."""
+def read_page(path, permission=None):
+    """Return what a page of the shop says to somebody with this permission, or with all."""
     from django.contrib.auth import get_user_model
+    from django.contrib.auth.models import Permission
     from django.test import Client
 
-    user, _ = get_user_model().objects.get_or_create(username="root", is_superuser=True)
+    user, _ = get_user_model().objects.get_or_create(
+        username=permission or "root", is_superuser=permission is None
+    )
+    if permission is not None:
+        app_label, codename = permission.split(".")
+        user.user_permissions.add(
+            Permission.objects.get(content_type__app_label=app_label, codename=codename)
+        )
     client = Client()
     client.force_login(user)
     answer = client.get(path)
