@@ -1,0 +1,207 @@
+"""The checks of the manager, the cache, the URLs and the schedules of a project."""
+
+import pytest
+from django.core import checks
+from django.core.management import call_command
+from django_q.models import Schedule
+
+from powercrud_tracking.checks import (
+    POWERCRUD_CLEANUP,
+    check_cache,
+    check_manager_class,
+    check_schedules,
+    check_setting,
+    check_wiring,
+)
+from powercrud_tracking.managers import ModelTrackingAsyncManager
+
+
+class WrongManager(ModelTrackingAsyncManager):
+    field_map = {"message": "mesage"}
+
+
+class TestCheckManagerClass:
+    WRONG = {"MANAGER_CLASS": "tests.checks.test_wiring.WrongManager"}
+
+    def test_what_its_attributes_are_refused_for_is_printed(self, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = self.WRONG
+
+        found = check_manager_class()
+
+        assert found == [
+            checks.Error(
+                "DashboardManager['FIELD_MAP'] stores 'message' in 'mesage', but "
+                "powercrud_tracking.AsyncTaskRecord has no such field.",
+                hint="Did you mean 'message'?",
+                id="powercrud_tracking.E008",
+            )
+        ]
+        assert check_setting() == []
+
+    def test_what_another_check_says_is_not_said_twice(self, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {**self.WRONG, "PAYLOAD_LIMIT": 1}
+
+        assert check_manager_class() == []
+
+        settings.POWERCRUD_ASYNC_DASHBOARD = {}
+        settings.CACHES = {
+            "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+        }
+
+        assert check_manager_class() == []
+
+    def test_the_built_in_class_is_right(self):
+        assert check_manager_class() == []
+
+
+class TestCheckCache:
+    HINT = (
+        "Point POWERCRUD_SETTINGS['CACHE_NAME'] at a cache that all processes share, such as "
+        "django.core.cache.backends.db.DatabaseCache or Redis."
+    )
+
+    def test_a_cache_of_one_process_is_refused_in_powercruds_words(self, settings):
+        settings.CACHES = {
+            "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+        }
+
+        found = check_cache()
+
+        assert found == [
+            checks.Error(
+                "PowerCRUD refuses its cache: POWERCRUD async progress tracking requires a shared "
+                "cache backend. Alias 'default' currently resolves to "
+                "'django.core.cache.backends.locmem.LocMemCache', which is single-process only. "
+                "Configure a shared backend such as "
+                "django.core.cache.backends.db.DatabaseCache, django_redis, or Memcached.",
+                hint=self.HINT,
+                id="powercrud_tracking.E014",
+            )
+        ]
+
+    def test_a_cache_that_is_not_there_is_refused(self, settings):
+        settings.POWERCRUD_SETTINGS = {**settings.POWERCRUD_SETTINGS, "CACHE_NAME": "shared"}
+
+        found = check_cache()
+
+        assert found == [
+            checks.Error(
+                "PowerCRUD refuses its cache: The connection 'shared' doesn't exist.",
+                hint=self.HINT,
+                id="powercrud_tracking.E014",
+            )
+        ]
+
+    def test_a_cache_of_files_is_right(self):
+        assert check_cache() == []
+
+
+class TestCheckWiring:
+    def test_powercrud_settings_that_are_no_dict_are_no_traceback(self, settings):
+        settings.POWERCRUD_SETTINGS = []
+
+        assert check_wiring() == []
+        assert [error.msg for error in check_cache()] == [
+            "PowerCRUD refuses its cache: POWERCRUD_SETTINGS must be a dict if defined; found "
+            "list instead."
+        ]
+
+    @pytest.mark.parametrize(
+        "default",
+        [
+            pytest.param(None, id="none"),
+            pytest.param("powercrud_tracking.factory.DashboardManager", id="no-dict"),
+            pytest.param({"manager_class": "nowhere.Manager"}, id="no-module"),
+            pytest.param({"manager_class": "."}, id="no-path"),
+            pytest.param({"manager_class": 3}, id="no-text"),
+        ],
+    )
+    def test_a_bad_default_of_powercrud_is_no_traceback(self, settings, default):
+        settings.POWERCRUD_SETTINGS = {"ASYNC_MANAGER_DEFAULT": default}
+
+        # A view of the test project uses the mixin.
+        assert check_wiring() == []
+
+
+@pytest.mark.django_db
+class TestDefaultManager:
+    @pytest.mark.parametrize(
+        ("path", "hint"),
+        [
+            ("powercrud_tracking.factory.DashbordManager", "Did you mean"),
+            ("shop.nowhere.Manager", "To record tasks, name"),
+        ],
+    )
+    def test_one_that_cannot_be_imported_is_said_with_a_guess(self, settings, path, hint):
+        settings.POWERCRUD_SETTINGS = {
+            **settings.POWERCRUD_SETTINGS,
+            "ASYNC_MANAGER_DEFAULT": {"manager_class": path},
+        }
+
+        found = [each for each in checks.run_checks() if each.id == "powercrud_tracking.E016"]
+
+        assert [each.msg for each in found] == [
+            f"POWERCRUD_SETTINGS['ASYNC_MANAGER_DEFAULT'] names {path!r}, which cannot be "
+            "imported: PowerCRUD will refuse every bulk operation."
+        ]
+        assert found[0].hint.startswith(hint)
+
+    def test_ours_is_right(self):
+        assert not [each for each in checks.run_checks() if each.id == "powercrud_tracking.E016"]
+
+
+@pytest.mark.django_db
+class TestPoll:
+    def test_without_powercrud_s_urls_its_dialog_would_lie(self, settings):
+        settings.ROOT_URLCONF = "tests.project.urls_with_admin_only"
+
+        found = [each for each in checks.run_checks() if each.id == "powercrud_tracking.W004"]
+
+        assert [each.msg for each in found] == [
+            "PowerCRUD's URLs are not among the project's: its dialog will say that a task could "
+            "not be queued, although it is queued and runs."
+        ]
+        assert "DashboardManager.get_urlpatterns()" in found[0].hint
+
+    def test_with_them_nothing_is_said(self):
+        assert not [each for each in checks.run_checks() if each.id == "powercrud_tracking.W004"]
+
+
+@pytest.mark.django_db(databases="__all__")
+class TestCheckSchedules:
+    def test_powercruds_own_clean_up_is_named_with_what_to_do(self):
+        Schedule.objects.create(name="nightly", func=POWERCRUD_CLEANUP)
+        Schedule.objects.create(name="ours", func="powercrud_tracking.upkeep.reconcile")
+
+        found = check_schedules(databases=["default"])
+
+        assert found == [
+            checks.Warning(
+                "The schedule 'nightly' runs PowerCRUD's own clean-up, which takes the locks of "
+                "queued and running tasks.",
+                hint="Delete that schedule, and schedule powercrud_tracking.upkeep.reconcile "
+                "instead.",
+                id="powercrud_tracking.W002",
+            )
+        ]
+
+    def test_the_path_of_powercruds_clean_up_is_still_right(self):
+        from powercrud import schedules
+
+        assert f"{schedules.__name__}.cleanup_async_artifacts" == POWERCRUD_CLEANUP
+        assert callable(schedules.cleanup_async_artifacts)
+
+    def test_check_with_a_database_asks_and_without_one_does_not(
+        self, capsys, django_assert_num_queries
+    ):
+        Schedule.objects.create(name="nightly", func=POWERCRUD_CLEANUP)
+
+        with django_assert_num_queries(0):
+            assert check_schedules() == []
+        call_command("check", "powercrud_tracking")
+        without = capsys.readouterr()
+        call_command("check", "powercrud_tracking", databases=["default"])
+        with_database = capsys.readouterr()
+
+        assert "W002" not in without.err
+        assert "(powercrud_tracking.W002) The schedule 'nightly' runs" in with_database.err
