@@ -1,7 +1,7 @@
-"""What a task can be, what can happen to it, and what each event does to its row.
+"""The statuses of a task, its events, and the table of what each event does to its row.
 
-Everything here is data without a database: the recorder compiles it into SQL, and the
-tests walk it as a model. The table reads like the one in the documentation.
+Everything here is data without a database: ``recording.statements`` compiles it into SQL, and
+the tests use it as a model. The table reads like the one in the documentation.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Status(TextChoices):
-    """How a task stands. ``cancelled`` is reserved for later."""
+    """The statuses of a task."""
 
     PENDING = "pending", _("Queued")
     IN_PROGRESS = "in_progress", _("Running")
@@ -26,10 +26,11 @@ ALL = frozenset(Status)
 OPEN = frozenset({Status.PENDING, Status.IN_PROGRESS})
 FINISHED = ALL - OPEN
 FAILURES = frozenset({Status.FAILED, Status.LOST})
+SUCCESSFUL = frozenset({Status.SUCCESS})
 
 
 class Event(StrEnum):
-    """What can happen to a task."""
+    """The events of a task."""
 
     CREATE = "create"
     START = "start"
@@ -47,15 +48,15 @@ class Event(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Write:
-    """When the value that an event brings goes into its field.
+    """When the value that comes with an event is written into its field.
 
     Args:
-        keep: on a row with one of these statuses the field stays as it is.
-        fill: on a row with one of these it is written only if the field is empty.
+        unless: not on a row with one of these statuses.
+        if_empty: on a row with one of these statuses only if the field is empty.
     """
 
-    keep: frozenset[Status] = frozenset()
-    fill: frozenset[Status] = frozenset()
+    unless: frozenset[Status] = frozenset()
+    if_empty: frozenset[Status] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,20 +64,22 @@ class Rule:
     """What one event does to a row.
 
     Args:
-        moves: status before to status afterwards; a status not named stays.
+        moves: status before the event to status after it; a status not named stays.
         writes: logical name to the condition under which its value is written.
         clears: logical name to the statuses on which the field is emptied.
-        counts: logical names that go up by one each time.
-        settles: an open row takes the status that the event brings, if it brings one.
-        inserts: a missing row is made, as if it had been pending before the event.
+        increments: logical names that go up by one each time.
+        accepts_status: an open row takes the status that comes with the event, if one does.
+        inserts: a missing row is inserted, as if it had been pending before the event.
+        only_on: a row with another status is left alone.
     """
 
     moves: Mapping[Status, Status] = field(default_factory=dict)
     writes: Mapping[str, Write]
     clears: Mapping[str, frozenset[Status]] = field(default_factory=dict)
-    counts: frozenset[str] = frozenset()
-    settles: bool = False
+    increments: frozenset[str] = frozenset()
+    accepts_status: bool = False
     inserts: bool = True
+    only_on: frozenset[Status] = ALL
 
 
 def _to(target: Status, sources: frozenset[Status]) -> dict[Status, Status]:
@@ -84,10 +87,9 @@ def _to(target: Status, sources: frozenset[Status]) -> dict[Status, Status]:
 
 
 _ALWAYS = Write()
-_IF_EMPTY = Write(fill=ALL)
-_UNLESS_SUCCESS = Write(keep=frozenset({Status.SUCCESS}))
-_WHILE_OPEN = Write(keep=FINISHED)
-_SUCCEEDED = frozenset({Status.SUCCESS})
+_IF_EMPTY = Write(if_empty=ALL)
+_UNLESS_SUCCESS = Write(unless=SUCCESSFUL)
+_WHILE_OPEN = Write(unless=FINISHED)
 
 TABLE: Mapping[Event, Rule] = {
     Event.CREATE: Rule(
@@ -107,12 +109,12 @@ TABLE: Mapping[Event, Rule] = {
         },
     ),
     Event.START: Rule(
-        moves=_to(Status.IN_PROGRESS, ALL - _SUCCEEDED),
+        moves=_to(Status.IN_PROGRESS, ALL - SUCCESSFUL),
         writes={
             # A start that arrives after the success it led to fills what is missing, so
             # that the row ends the same in either order.
-            "started_at": Write(fill=_SUCCEEDED),
-            "worker": Write(fill=_SUCCEEDED),
+            "started_at": Write(if_empty=SUCCESSFUL),
+            "worker": Write(if_empty=SUCCESSFUL),
             "func": _IF_EMPTY,
             "args": _IF_EMPTY,
             "kwargs": _IF_EMPTY,
@@ -121,11 +123,11 @@ TABLE: Mapping[Event, Rule] = {
             "queue_id": _IF_EMPTY,
         },
         clears={"failed_at": FAILURES, "cleaned": FAILURES},
-        counts=frozenset({"attempts"}),
+        increments=frozenset({"attempts"}),
     ),
     Event.PROGRESS: Rule(
         moves=_to(Status.IN_PROGRESS, OPEN | {Status.LOST}),
-        writes={"progress": Write(fill=frozenset({Status.SUCCESS, Status.FAILED}))},
+        writes={"progress": Write(if_empty=frozenset({Status.SUCCESS, Status.FAILED}))},
         # A running task has no end time.
         clears={"failed_at": frozenset({Status.LOST})},
     ),
@@ -135,7 +137,7 @@ TABLE: Mapping[Event, Rule] = {
         clears={"failed_at": ALL},
     ),
     Event.FAIL: Rule(
-        moves=_to(Status.FAILED, ALL - _SUCCEEDED),
+        moves=_to(Status.FAILED, ALL - SUCCESSFUL),
         writes={
             "result": _UNLESS_SUCCESS,
             "message": _UNLESS_SUCCESS,
@@ -151,25 +153,35 @@ TABLE: Mapping[Event, Rule] = {
             "completed_at": _WHILE_OPEN,
             "failed_at": _WHILE_OPEN,
         },
-        settles=True,
+        accepts_status=True,
     ),
     Event.LOST: Rule(
         moves=_to(Status.LOST, OPEN),
-        writes={"message": _WHILE_OPEN, "failed_at": _WHILE_OPEN},
+        writes={"message": _ALWAYS, "failed_at": _ALWAYS},
         inserts=False,
+        only_on=OPEN,
     ),
 }
 
 
-def get_status_after(event: Event, status: Status, brought: Status | None = None) -> Status:
+CONTINUES_LOST = frozenset(
+    event
+    for event, rule in TABLE.items()
+    if Status.LOST in rule.moves and "attempts" not in rule.increments
+)
+"""The events that show that the attempt of a lost task was alive. A ``start`` does not: it
+begins another attempt."""
+
+
+def get_status_after(event: Event, status: Status, incoming: Status | None = None) -> Status:
     """Return the status of a row after an event.
 
     Args:
-        event: what happened.
-        status: the row's status before.
-        brought: the status that the event itself names; only a cleanup's counts.
+        event: the event.
+        status: the row's status before it.
+        incoming: the status that comes with the event; only a ``cleanup`` passes one on.
     """
     rule = TABLE[event]
-    if rule.settles and brought is not None and status in OPEN:
-        return brought
+    if rule.accepts_status and incoming is not None and status in OPEN:
+        return incoming
     return rule.moves.get(status, status)

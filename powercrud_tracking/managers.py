@@ -1,11 +1,11 @@
-"""PowerCRUD's manager, keeping one true row for each task."""
+"""PowerCRUD's manager, which keeps one row for each task."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
-from django.db import DatabaseError, router
+from django.db import DatabaseError
 from django.urls import include, path
 from django_q.exceptions import TimeoutException
 from django_q.models import Task
@@ -16,28 +16,35 @@ from powercrud_tracking.config.dashboard_config import get_config, load
 from powercrud_tracking.lifecycle import Event, Status
 from powercrud_tracking.maintenance.reconcile import reconcile
 from powercrud_tracking.poll import build_poll
-from powercrud_tracking.recording import attempts, bulk_arguments, endings, launches
-from powercrud_tracking.recording.attempts import Ended
-from powercrud_tracking.recording.batches import keep_attempt
-from powercrud_tracking.recording.endings import take_ended
-from powercrud_tracking.recording.launches import QUEUE_OPTIONS, Launch, find_launching_manager
+from powercrud_tracking.recording import bulk_arguments, launches
+from powercrud_tracking.recording.events import EventRecorder
+from powercrud_tracking.recording.launches import QUEUE_OPTIONS, Launch
 from powercrud_tracking.recording.lock_limits import MOST_SECONDS, limit_waiting
-from powercrud_tracking.recording.recorder import TaskStillOpenError, get_recorder
+from powercrud_tracking.recording.recorder import TaskStillOpenError
 from powercrud_tracking.recording.running import find_running_task
-from powercrud_tracking.recording.savepoints import savepoint
-from powercrud_tracking.recording.values import ValueBuilder, call_or_fall_back, get_failure
+from powercrud_tracking.recording.values import Formatters
 from powercrud_tracking.records import missing_table, reading
-from powercrud_tracking.serialization import failures, labels
+from powercrud_tracking.serialization import labels
 
 logger = logging.getLogger("powercrud_tracking")
 
-__all__ = [
-    "QUEUE_OPTIONS",
-    "ModelTrackingAsyncManager",
-    "TaskStillOpenError",
-    "find_launching_manager",
-    "take_ended",
-]
+__all__ = ["ModelTrackingAsyncManager", "TaskStillOpenError"]
+
+_EMPTY_PAYLOAD: Mapping[str, Any] = dict.fromkeys(
+    (
+        "status",
+        "message",
+        "progress_payload",
+        "user",
+        "affected_objects",
+        "task_kwargs",
+        "task_args",
+        "result",
+        "timestamp",
+        "extra",
+    )
+)
+"""What PowerCRUD passes with every event."""
 
 
 def find_named_manager(travelling: Mapping[str, Any]) -> "ModelTrackingAsyncManager | None":
@@ -76,8 +83,18 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
     def __init__(self, config: Any = None, **overrides: Any) -> None:
         super().__init__()
         self.config = layers.build_config(self, config, overrides)
-        self._recorder = get_recorder(self.config)
-        self._values = ValueBuilder(self.config, self._recorder.fields, self)
+        has_defaults = self.config.create_defaults or self._is_overridden("get_create_defaults")
+        self.formatters = Formatters(
+            user=self._find_formatter("format_user"),
+            objects=self._find_formatter("format_objects", "format_affected"),
+            payload=self._find_formatter("format_payload"),
+        )
+        self._events = EventRecorder(
+            self.config,
+            formatters=self.formatters,
+            get_defaults=self.get_create_defaults if has_defaults else None,
+            find_cached_progress=self.find_cached_progress,
+        )
 
     # --- configuration -----------------------------------------------------------------
 
@@ -124,19 +141,37 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
         """Return how arguments and results are stored; what it returns is bounded and redacted."""
         return self._get_function("format_payload", lambda value: value)(payload)
 
+    def _find_formatter(self, name: str, *other_names: str) -> Callable[[Any], Any] | None:
+        if getattr(self.config, name) is None and not self._is_overridden(name, *other_names):
+            return None
+        function: Callable[[Any], Any] = getattr(self, name)
+        return function
+
     def _get_function(self, key: str, built_in: Callable[..., Any]) -> Callable[..., Any]:
         target = getattr(self.config, key)
         return built_in if target is None else load(target, key.upper())
 
     # --- events ------------------------------------------------------------------------
 
-    def _serialise_json(self, value: Any) -> Any:
-        # PowerCRUD's own recurses without end on a circular value (seen with 0.9.16), and
-        # what it makes readable we bound and redact anyway.
-        return value
+    def _emit_lifecycle(self, event: str, task_name: str, **payload: Any) -> None:
+        """Call ``async_task_lifecycle`` with a complete payload; what it raises is logged.
+
+        PowerCRUD's own makes plain JSON of the arguments first, which recurses without end on
+        a circular value (seen with 0.9.16). Recording bounds them anyway.
+        """
+        if payload.get("timestamp") is None:
+            payload["timestamp"] = self._current_timestamp()
+        try:
+            self.async_task_lifecycle(event, task_name, **{**_EMPTY_PAYLOAD, **payload})
+        except Exception:
+            logger.exception("Could not record %s for task %s.", event, task_name)
 
     def async_task_lifecycle(self, event: str, task_name: str, **payload: Any) -> None:
-        """Record an event. What goes wrong is logged with its traceback and harms nobody.
+        """Record an event. An error is logged with its traceback and not raised.
+
+        A task that django-q2's admin queued again runs under a new name, but carries the
+        ``task_key`` of its predecessor, and its code reports under that: such an event is
+        recorded under the name of the running task.
 
         Args:
             event: a ``lifecycle.Event`` or its value; ``"error"`` means ``fail``.
@@ -145,117 +180,28 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
                 ``user``, ``affected_objects``, ``task_args``, ``task_kwargs``, ``result``,
                 ``timestamp``, ``extra``, ``django_q2_task_id``), and ``func``, ``group``,
                 ``cluster`` and ``worker``.
+
+        Raises:
+            TaskStillOpenError: a launch, and the task of that name has not ended.
         """
         try:
-            self._record(Event(event), self._get_own_name(task_name), payload)
+            running = find_running_task()
+            if running is not None and running.task_key == task_name:
+                task_name = running.task_name
+            self._events.record(event, task_name, payload)
         except TaskStillOpenError:
             raise
         except Exception as exc:
-            known = isinstance(exc, DatabaseError) and missing_table.is_known(self._recorder.model)
-            if not known:
+            model = self._events.recorder.model
+            if not (isinstance(exc, DatabaseError) and missing_table.is_known(model)):
                 logger.exception("Could not record %s for task %s.", event, task_name)
 
     def update_progress(self, task_name: str, progress_data: str) -> None:
         """Update the cached progress and the row; see PowerCRUD's ``AsyncManager``."""
-        super().update_progress(self._get_own_name(task_name), progress_data)
-
-    def _get_own_name(self, task_name: str) -> str:
-        # A task that django-q2's admin queued again runs under a new name, but carries the
-        # task_key of its predecessor, and its code reports under that.
         running = find_running_task()
-        return running.task_name if running and running.task_key == task_name else task_name
-
-    def _record(self, event: Event, task_name: str, payload: Mapping[str, Any]) -> None:
-        launch = launches.find_launch(task_name)
-        if event is Event.CREATE and launch is not None and launch.written:
-            # PowerCRUD's own create, after the enqueue: the row was written ahead of it.
-            values = {"queue_id": self._values.fit("queue_id", payload.get("django_q2_task_id"))}
-            self._write(event, task_name, values, payload)
-            return
-
-        brought = payload.get("status") if event is Event.CLEANUP else None
-        brought = Status(brought) if brought and brought in Status.values else None
-        if event is Event.COMPLETE or brought is Status.SUCCESS:
-            event, brought, payload = endings.judge(
-                event,
-                brought,
-                payload,
-                is_failed=self._get_function("failed_result", failures.is_failed_result),
-                find_last_progress=lambda: self._find_last_progress(task_name),
-            )
-        values = self._values.build(event, payload, brought)
-        running = find_running_task()
-        if event is Event.PROGRESS and running is not None and running.task_name == task_name:
-            running.write_or_hold(
-                lambda: self._write(event, task_name, values, payload),
-                using=router.db_for_write(self._recorder.model),
-                interval=self.config.progress_interval,
-            )
-            return
-        refuse_open = launch is not None and not launch.passed_on
-        written = self._write(
-            event, task_name, values, payload, brought=brought, refuse_open=refuse_open
-        )
-        if launch is not None:
-            launch.written = launch.written or (written and event is Event.CREATE)
-            launch.started = launch.started or event is Event.START
-        if running is not None and running.task_name == task_name and event is Event.START:
-            running.started = written
-        ending = endings.find_ending()
-        if written and ending is not None and event in {Event.COMPLETE, Event.FAIL}:
-            ending.recorded = True
-        if written and event is Event.FAIL:
-            ended = Ended(task_name, get_failure(payload), values["failed_at"])
-            keep_attempt(ended, self._record_failed_attempts, key=self.config)
-
-    def _record_failed_attempts(self, ended: Iterable[Ended]) -> None:
-        self._record_attempts(ended, Status.FAILED)
-
-    def _record_attempts(self, ended: Iterable[Ended], outcome: Status) -> None:
-        using = router.db_for_write(self._recorder.model)
-        named = {attempt.task_name: attempt for attempt in ended}
-        rows = reading.get_rows(self.config, using=using).named_tasks(named)
-        with savepoint(using):
-            found = reading.read(rows, self.config)
-        attempts.record_attempts(found, named, outcome=outcome, limit=self.config.payload_limit)
-
-    def record_lost(self, messages: Mapping[str, str], *, silent_since: datetime) -> list[str]:
-        """Record that tasks are lost, and release what PowerCRUD holds for them.
-
-        Args:
-            messages: task name to what was looked at.
-            silent_since: a sign of life after this saves the task.
-
-        Returns:
-            The names of those that are lost now; the others ended or spoke meanwhile.
-        """
-        at = self._current_timestamp()
-        fitted = {name: self._values.fit("message", text) for name, text in messages.items()}
-        lost = self._recorder.record_lost(fitted, at=at, silent_since=silent_since)
-        ended = (Ended(name, failures.Failure(reason=messages[name]), at) for name in lost)
-        self._record_attempts(ended, Status.LOST)
-        for task_name in lost:
-            self.remove_active_task(task_name)
-        return lost
-
-    def _write(
-        self,
-        event: Event,
-        task_name: str,
-        values: Mapping[str, Any],
-        payload: Mapping[str, Any],
-        *,
-        brought: Status | None = None,
-        refuse_open: bool = False,
-    ) -> bool:
-        return self._recorder.record(
-            event,
-            task_name,
-            values,
-            brought=brought,
-            defaults=lambda: self.get_create_defaults(task_name, payload),
-            refuse_open=refuse_open,
-        )
+        if running is not None and running.task_key == task_name:
+            task_name = running.task_name
+        super().update_progress(task_name, progress_data)
 
     def get_create_defaults(self, task_name: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the values of further fields for a new row, as ``CREATE_DEFAULTS`` says.
@@ -268,38 +214,107 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
         if isinstance(defaults, Mapping):
             return defaults
         function = load(defaults, "CREATE_DEFAULTS")
-        found = call_or_fall_back(function, lambda *args: {}, task_name, payload)
+        found = function(task_name, payload)
         if not isinstance(found, Mapping):
             logger.error("%r must return a dict, got %r; nothing of it is stored.", function, found)
             return {}
-        names = {field.name for field in self._recorder.model._meta.concrete_fields}
+        names = {field.name for field in self._events.recorder.model._meta.concrete_fields}
         if unknown := sorted(map(str, found.keys() - names)):
             logger.error("%r returned unknown fields, left out: %s.", function, ", ".join(unknown))
         return {name: value for name, value in found.items() if name in names}
 
-    def _find_last_progress(self, task_name: str) -> str | None:
-        text = self._find_cached_progress(task_name)
-        if text:
-            return text
-        record = self._find_record(task_name)
-        return record.progress if record else None
+    # --- the end of a task ---------------------------------------------------------------
 
-    def _find_record(self, task_name: str) -> reading.Record | None:
-        # From where it is written: a replica may be behind.
-        using = router.db_for_write(self._recorder.model)
-        with savepoint(using):
-            return reading.find_record(task_name, self.config, using=using)
+    def handle_task_completion(self, task: Task, task_name: str) -> None:
+        """Record how a task ended, and release what PowerCRUD holds for it.
 
-    def _find_cached_progress(self, task_name: str) -> str | None:
+        PowerCRUD's completion hook calls this, and django-q2's ``post_execute`` where no hook
+        came. PowerCRUD's own releases first, and records nothing if the cache is down.
+
+        Args:
+            task: django-q2's result; it need not be saved.
+            task_name: the name of the task.
+        """
+        # It runs in the monitor, which handles the tasks of all workers.
+        with limit_waiting(MOST_SECONDS):
+            payload = self._get_end(task)
+            event = Event.FAIL if payload["status"] == Status.FAILED else Event.COMPLETE
+            self._emit_lifecycle(event, task_name, **payload)
+            if self._try_release(task_name):
+                self._emit_lifecycle(Event.CLEANUP, task_name, status=self.STATUSES.UNKNOWN)
+
+    def record_ends(self, tasks: Mapping[str, Task]) -> list[str]:
+        """Record how many tasks ended, and release what PowerCRUD holds for them.
+
+        Args:
+            tasks: task name to django-q2's result.
+
+        Returns:
+            The names of those whose end has been recorded.
+        """
+        if self._is_overridden("async_task_lifecycle", "handle_task_completion"):
+            for task_name, task in tasks.items():
+                self.handle_task_completion(task, task_name)
+            return list(tasks)
+        recorded = self._events.record_many_ends(
+            {task_name: self._get_end(task) for task_name, task in tasks.items()}
+        )
+        self._release_many(recorded)
+        return recorded
+
+    def record_lost(self, messages: Mapping[str, str], *, silent_since: datetime) -> list[str]:
+        """Record that tasks are lost, and release what PowerCRUD holds for them.
+
+        Args:
+            messages: task name to the evidence.
+            silent_since: a task with an event after this is not lost.
+
+        Returns:
+            The names of those that are lost now; the others ended or continued meanwhile.
+        """
+        lost = self._events.record_many_lost(
+            messages, at=self._current_timestamp(), silent_since=silent_since
+        )
+        self._release_many(lost)
+        return lost
+
+    def _get_end(self, task: Task) -> dict[str, Any]:
+        """Return what comes with the end of a task, by PowerCRUD's names and ours."""
+        is_failed = task.success is False
+        return {
+            "status": Status.FAILED if is_failed else Status.SUCCESS,
+            "message": None if is_failed else "Task completed successfully",
+            "result": task.result,
+            "timestamp": task.stopped,
+            "func": task.func,
+            "django_q2_task_id": task.id,
+            # PowerCRUD deletes it with the locks.
+            "last_progress": self.find_cached_progress(task.name),
+        }
+
+    def find_cached_progress(self, task_name: str) -> str | None:
+        """Return the last progress text that PowerCRUD's cache holds of a task."""
         text = self.get_progress(task_name)
         return None if text == self.STATUSES.PENDING else text
 
-    def handle_task_completion(self, task: Task, task_name: str) -> None:
-        """Record how a task ended; see PowerCRUD's ``AsyncManager``."""
-        # It runs in the monitor, which ends the tasks of all workers.
-        last_progress = self._find_cached_progress(task_name)
-        with endings.handle(task, last_progress), limit_waiting(MOST_SECONDS):
-            super().handle_task_completion(task, task_name)
+    def _release_many(self, task_names: Iterable[str]) -> None:
+        released = [task_name for task_name in task_names if self._try_release(task_name)]
+        self._events.record_many_cleanups(released)
+
+    def _try_release(self, task_name: str) -> bool:
+        """Release what PowerCRUD holds for a task, and return whether its cache did."""
+        try:
+            self.remove_active_task(task_name)
+        except Exception:
+            logger.exception("Could not release the locks of task %s.", task_name)
+            return False
+        return True
+
+    def _is_overridden(self, *names: str) -> bool:
+        return any(
+            getattr(type(self), name) is not getattr(ModelTrackingAsyncManager, name)
+            for name in names
+        )
 
     def cleanup_completed_tasks(self) -> dict[str, Any]:
         """Reconcile, and release what PowerCRUD still holds for tasks that have ended.
@@ -363,6 +378,8 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
 
         The row is written ahead of the enqueue, so that no worker can be faster.
 
+        A launch under the name of a finished task starts its row over.
+
         Raises:
             TaskStillOpenError: the name belongs to a task that has not ended; nothing changes.
             django.core.exceptions.ImproperlyConfigured: this manager could not be built by a
@@ -370,12 +387,18 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
             Exception: PowerCRUD could not queue the task; the row says ``failed`` and why.
         """
         self.get_travelling()
-        name, args = launches.take_task_name(task_key, args)
+        # Without this, django-q2 would queue the task under one name and PowerCRUD know it by
+        # another (seen with django-q2 1.11 and django-powercrud 0.9.16).
+        name = kwargs.pop("task_name", None)
+        name, args = launches.take_task_name(task_key or name, args)
         task_name = name or self.generate_task_name()
         args = tuple(bulk_arguments.without_controls(value) for value in args)
         with launches.begin(self, task_name) as launch:
-            self._write_ahead(
+            self._emit_create(
                 task_name,
+                status=Status.PENDING,
+                message="Task queued",
+                timestamp=self._current_timestamp(),
                 user=user,
                 affected_objects=affected_objects,
                 task_args=[bulk_arguments.without_info(value) for value in args],
@@ -384,48 +407,39 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
                 group=group,
                 cluster=launches.get_cluster(kwargs),
             )
-            return self._enqueue(
-                launch,
-                func,
-                *args,
-                conflict_ids=conflict_ids,
-                user=user,
-                affected_objects=affected_objects,
-                task_key=task_name,
-                group=group,
-                **kwargs,
-            )
+            try:
+                queued: str = super().launch_async_task(
+                    func,
+                    *args,
+                    conflict_ids=conflict_ids,
+                    user=user,
+                    affected_objects=affected_objects,
+                    task_key=task_name,
+                    group=group,
+                    **kwargs,
+                )
+                return queued
+            except (Exception, TimeoutException) as exc:
+                self._record_failed_launch(launch, exc)
+                raise
 
-    def _write_ahead(self, task_name: str, **payload: Any) -> None:
+    def _emit_create(self, task_name: str, **payload: Any) -> None:
+        # Not by _emit_lifecycle(), which would swallow the refusal.
         try:
-            # Not by _emit_lifecycle(), which would swallow the refusal.
-            self.async_task_lifecycle(
-                Event.CREATE,
-                task_name,
-                status=Status.PENDING,
-                message="Task queued",
-                timestamp=self._current_timestamp(),
-                **payload,
-            )
+            self.async_task_lifecycle(Event.CREATE, task_name, **payload)
         except TaskStillOpenError:
             raise
         except Exception:
             logger.exception("Could not record create for task %s.", task_name)
 
-    def _enqueue(self, launch: Launch, func: Any, *args: Any, **kwargs: Any) -> str:
-        launch.passed_on = True
-        try:
-            queued: str = super().launch_async_task(func, *args, **kwargs)
-            return queued
-        except (Exception, TimeoutException) as exc:
-            message, result = launch.describe_failure(exc)
-            self._emit_lifecycle(
-                Event.FAIL, launch.task_name, status=Status.FAILED, message=message, result=result
-            )
-            if launch.started:
-                # After a timeout PowerCRUD would keep the locks.
-                self.remove_active_task(launch.task_name)
-            raise
+    def _record_failed_launch(self, launch: Launch, exc: BaseException) -> None:
+        message, result = launch.describe_failure(exc)
+        self._emit_lifecycle(
+            Event.FAIL, launch.task_name, status=Status.FAILED, message=message, result=result
+        )
+        if launch.is_started:
+            # After a timeout PowerCRUD would keep the locks.
+            self._try_release(launch.task_name)
 
     # --- pages -------------------------------------------------------------------------
 

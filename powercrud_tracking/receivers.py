@@ -18,13 +18,14 @@ from django.utils import timezone
 from django_q.conf import Conf
 from django_q.models import Task
 from django_q.signals import post_execute, post_execute_in_worker, pre_enqueue, pre_execute
+from django_q.utils import get_func_repr
 
 from powercrud_tracking import factory
 from powercrud_tracking.config.dashboard_config import get_config
 from powercrud_tracking.config.travel import PACKAGE_KEY
 from powercrud_tracking.lifecycle import Event, Status
 from powercrud_tracking.managers import ModelTrackingAsyncManager, find_named_manager
-from powercrud_tracking.recording.endings import take_ended
+from powercrud_tracking.recording import bulk_arguments, outcomes
 from powercrud_tracking.recording.launches import HOOK, find_launching_manager
 from powercrud_tracking.recording.lock_limits import MOST_SECONDS, limit_waiting
 from powercrud_tracking.recording.running import RunningTask, enter_task, leave_task
@@ -87,55 +88,75 @@ def find_manager(task: Mapping[str, Any]) -> ModelTrackingAsyncManager | None:
     return manager
 
 
-def _take_over(task: Mapping[str, Any]) -> None:
-    """Let a task that PowerCRUD's tracker launched be recorded by ours, if the table is ours now.
+def _take_over(task: Mapping[str, Any]) -> bool:
+    """Record a task with our manager that PowerCRUD's tracker launched into the same table.
 
     It was queued before the settings changed. Its function and its hook find their manager by
-    the same argument, so that every event from here on is ours.
+    the same argument.
+
+    Returns:
+        Whether that was so.
     """
     kwargs = task["kwargs"]
     config = kwargs.get("manager_config")
     if kwargs.get("manager_class") != POWERCRUDS_TRACKER or not isinstance(config, Mapping):
-        return
+        return False
     if str(config.get("record_model_path")).lower() != get_config().record_model.lower():
-        return
+        return False
     try:
         factory.get_manager_class()(config=config)
     except ImproperlyConfigured as exc:
         logger.warning("Task %s stays with PowerCRUD's tracker: %s", task["name"], exc)
-        return
+        return False
     kwargs["manager_class"] = factory.PATH
+    return True
+
+
+def _record_owner(manager: ModelTrackingAsyncManager, task: Mapping[str, Any]) -> None:
+    """Fill in who launched a task that PowerCRUD's tracker recorded, which keeps no key."""
+    selection = bulk_arguments.find_selection(get_func_repr(task["func"]), task["args"])
+    if selection is not None:
+        manager.async_task_lifecycle(
+            Event.CREATE,
+            task["name"],
+            user=bulk_arguments.find_users([selection.user_id]).get(str(selection.user_id)),
+            affected_objects=selection.objects,
+            func=task["func"],
+        )
 
 
 @_never_raising
 def start(*, task: dict[str, Any], **kwargs: Any) -> None:
     """A worker begins a task."""
-    _take_over(task)
+    is_taken_over = _take_over(task)
     manager = find_manager(task)
     if manager is None:
         return
     running = RunningTask(
         task_name=task["name"],
         task_key=task["kwargs"].get("task_key", task["name"]),
-        start=functools.partial(
-            manager.async_task_lifecycle,
-            Event.START,
-            task["name"],
-            status=Status.IN_PROGRESS,
-            worker=f"{socket.gethostname()}:{os.getpid()}",
-            func=task["func"],
-            task_args=list(task["args"]),
-            task_kwargs=task["kwargs"],
-            group=task.get("group"),
-            # A cluster adds its name. With sync there is none.
-            cluster=task.get("cluster") or Conf.CLUSTER_NAME,
-            django_q2_task_id=task["id"],
-            timestamp=timezone.now(),
-        ),
         manager=manager,
+        start={
+            "status": Status.IN_PROGRESS,
+            "worker": f"{socket.gethostname()}:{os.getpid()}",
+            "func": task["func"],
+            "task_args": list(task["args"]),
+            "task_kwargs": task["kwargs"],
+            "group": task.get("group"),
+            # A cluster adds its name. With sync there is none.
+            "cluster": task.get("cluster") or Conf.CLUSTER_NAME,
+            "django_q2_task_id": task["id"],
+            "timestamp": timezone.now(),
+        },
     )
     enter_task(running)
-    running.start()
+    _record_start(running)
+    if is_taken_over:
+        _record_owner(manager, task)
+
+
+def _record_start(running: RunningTask) -> None:
+    running.manager.async_task_lifecycle(Event.START, running.task_name, **running.start)
 
 
 @_never_raising
@@ -144,8 +165,8 @@ def leave(*, task: dict[str, Any], **kwargs: Any) -> None:
     running = leave_task(task["name"])
     if running is None:
         return
-    if not running.started:
-        running.start()
+    if not running.is_started:
+        _record_start(running)
     running.flush()
 
 
@@ -156,7 +177,7 @@ def end(*, task: dict[str, Any], **kwargs: Any) -> None:
     The hook hangs on the saved result: with ``save=False``, ``save_limit`` -1 or ``cached``
     there is none, and a launch that names no manager brings it to PowerCRUD's plain one.
     """
-    if take_ended() == (task["id"], task["stopped"]):
+    if outcomes.is_recorded(task["id"], task["stopped"]):
         return
     manager = find_manager(task)
     if manager is not None:

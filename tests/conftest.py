@@ -5,6 +5,7 @@ from django.contrib.auth import get_user_model
 from django.core.cache import cache
 
 from powercrud_tracking import factory
+from powercrud_tracking.recording import outcomes
 from tests.settings import IS_SPLIT
 from tests.support import browser
 
@@ -30,6 +31,11 @@ def pytest_collection_modifyitems(config, items):
 def empty_cache():
     yield
     cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def no_end_is_remembered(monkeypatch):
+    monkeypatch.setattr(outcomes, "_last_end", None)
 
 
 @pytest.fixture

@@ -249,7 +249,7 @@ class TestStart:
         running = leave_task(NAME)
 
         assert isinstance(running.manager, ModelTrackingAsyncManager)
-        assert (running.task_name, running.task_key, running.started) == (NAME, NAME, True)
+        assert (running.task_name, running.task_key, running.is_started) == (NAME, NAME, True)
 
 
 class TestLeave:
@@ -430,3 +430,27 @@ class TestTasksThatPowercrudsTrackerLaunched:
 
         assert InheritedRecord.objects.get().result_payload == receivers.POWERCRUDS_TRACKER
         assert f"Task {NAME} stays with PowerCRUD's tracker: " in caplog.text
+
+    def test_its_launcher_owns_it_from_its_start_on(self, settings, user):
+        config = {"record_model_path": "project.InheritedRecord"}
+        theirs = async_dashboard.ModelTrackingAsyncManager(
+            async_dashboard.AsyncDashboardConfig(**config)
+        )
+        theirs.launch_async_task(
+            "powercrud.tasks.bulk_update_task",
+            "project.Widget",
+            [],
+            user.pk,
+            [],
+            task_key=NAME,
+            manager_class=receivers.POWERCRUDS_TRACKER,
+            manager_config=config,
+        )
+        before = InheritedRecord.objects.get().launched_by_id
+
+        settings.POWERCRUD_ASYNC_DASHBOARD = self.MINE
+        run_queued_task()
+
+        row = InheritedRecord.objects.get()
+        assert (before, row.launched_by_id) == ("", str(user.pk))
+        assert row.user_label == "ada"

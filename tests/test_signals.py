@@ -9,7 +9,7 @@ from powercrud_tracking.config.dashboard_config import DashboardConfig
 from powercrud_tracking.factory import get_manager
 from powercrud_tracking.lifecycle import Event, Status
 from powercrud_tracking.models import AsyncTaskRecord
-from powercrud_tracking.recording.recorder import get_recorder
+from powercrud_tracking.recording.recorder import RecordedEvent, get_recorder
 from powercrud_tracking.signals import task_recorded
 from tests.project.models import BespokeRecord, NameOnlyRecord
 
@@ -51,7 +51,9 @@ class TestArguments:
     def test_it_says_which_task_what_happened_and_how_it_stands(self, heard):
         recorder = get_recorder(DashboardConfig())
 
-        recorder.record(Event.FAIL, NAME, {"message": "no stock", "failed_at": AT})
+        values = {"message": "no stock", "failed_at": AT}
+
+        recorder.insert(RecordedEvent(Event.FAIL, NAME, values), {})
 
         assert heard == [
             {
@@ -89,7 +91,8 @@ class TestArguments:
         manager.record_lost({NAME: "silent"}, silent_since=timezone.now() + timedelta(hours=1))
 
         assert [(call["task_name"], call["event"], call["status"]) for call in heard] == [
-            (NAME, Event.LOST, Status.LOST)
+            (NAME, Event.LOST, Status.LOST),
+            (NAME, Event.CLEANUP, Status.LOST),
         ]
         assert heard[0]["values"]["message"] == "silent"
 
@@ -158,9 +161,11 @@ class TestCommit:
         assert heard == []
 
     def test_an_event_that_met_no_row_is_not_sent(self, heard):
-        written = get_recorder(DashboardConfig()).record(Event.LOST, NAME, {"message": "silent"})
+        recorder = get_recorder(DashboardConfig())
 
-        assert written is False
+        written = recorder.update(RecordedEvent(Event.LOST, NAME, {"message": "silent"}))
+
+        assert written is None
         assert heard == []
 
 

@@ -135,7 +135,7 @@ class _Run:
         self._manager = manager
         self._config = self._manager.config
         self._recorder = get_recorder(self._config)
-        values = ValueBuilder(self._config, self._recorder.fields, self._manager)
+        values = ValueBuilder(self._config, self._recorder.fields, self._manager.formatters)
         self._mapper = BackfillMapper(self._config, values)
         self._using = router.db_for_write(self._recorder.model)
         # A rehearsal has no table to look into for what it would have added.

@@ -16,13 +16,12 @@ from datetime import date, datetime, time
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
 from django.db import models
 from django_q.models import Task
 
 from powercrud_tracking.config.dashboard_config import DashboardConfig, load
-from powercrud_tracking.lifecycle import OPEN, Event, Status
-from powercrud_tracking.recording import bulk_arguments, endings
+from powercrud_tracking.lifecycle import OPEN, Status
+from powercrud_tracking.recording import bulk_arguments, outcomes
 from powercrud_tracking.recording.launches import HOOK
 from powercrud_tracking.recording.values import PLUMBING, ValueBuilder, get_failure
 from powercrud_tracking.records.mapping import RecordMap
@@ -68,6 +67,7 @@ class BackfillMapper:
     """
 
     def __init__(self, config: DashboardConfig, values: ValueBuilder) -> None:
+        self._config = config
         self._values = values
         self._is_failed: Callable[[str, Any], bool] = (
             failures.is_failed_result
@@ -112,31 +112,34 @@ class BackfillMapper:
             "timestamp": task.stopped,
         }
         values = self._build_call(payload, user_id=selection and selection.user_id)
-        event = Event.COMPLETE if task.success else Event.FAIL
+        status = Status.SUCCESS if task.success else Status.FAILED
+        message = None if task.success else get_failure(end).reason
         if task.success:
-            event, _, end = endings.judge(
-                event,
-                None,
-                end,
+            status, message = outcomes.judge(
+                task.func,
+                end["result"],
                 is_failed=self._is_failed,
-                find_last_progress=lambda: last_progress,
+                progress=last_progress,
+                limit=self._config.payload_limit,
+                redact=self._values.redact,
             )
-        values |= self._values.build(event, end)
+        message = message or end["message"]
+        values |= self._values.build_end(status, message, end)
         values |= {
-            "status": str(Status.SUCCESS if event is Event.COMPLETE else Status.FAILED),
+            "status": str(status),
             "created_at": get_time(task.started),
             "updated_at": get_time(task.stopped),
             "attempts": max(task.attempt_count, 1),
             # The hook releases what PowerCRUD holds, and it has run: it hangs on this result.
             "cleaned": task.hook == HOOK,
         }
-        is_judged = task.success and event is Event.FAIL
+        is_judged = task.success and status is Status.FAILED
         return ImportedTask(
             task_name=task.name, values=values, payload=payload, is_judged=is_judged
         )
 
     def _build_call(self, payload: Mapping[str, Any], *, user_id: Any) -> Values:
-        built = self._values.build(Event.CREATE, payload)
+        built = self._values.build_create(payload)
         if payload["user"] is None:
             # Nobody is known to have launched it, which is not to say that nobody did.
             built["user"] = self._values.fit("user", None)
@@ -201,7 +204,7 @@ class BackfillMapper:
 
     def _build_user(self, row: models.Model, old: RecordMap, user: Any) -> Values:
         if user is not None:
-            built = self._values.build(Event.CREATE, {"user": user})
+            built = self._values.build_owner(user, None)
             # A profile, say, has a name, but not the key of a user.
             names = ("user", "launched_by_id") if isinstance(user, get_user_model()) else ("user",)
             return {name: built[name] for name in names}
@@ -243,12 +246,7 @@ def load_users(tasks: Iterable[Task]) -> dict[str, Any]:
     selections = [
         bulk_arguments.find_selection(task.func, _read_pickled(task.args)) for task in tasks
     ]
-    keys = {selection.user_id for selection in selections if selection is not None} - {None}
-    users = {}
-    # Arguments of another version may hold anything in its place.
-    with suppress(TypeError, ValueError, ValidationError):
-        users = get_user_model()._default_manager.in_bulk(list(keys))
-    return {str(key): user for key, user in users.items()}
+    return bulk_arguments.find_users(each.user_id for each in selections if each is not None)
 
 
 def _read_pickled(value: Any) -> Any:

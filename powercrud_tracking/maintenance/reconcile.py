@@ -15,7 +15,6 @@ from powercrud_tracking.maintenance import queue
 from powercrud_tracking.maintenance.queue import Evidence
 from powercrud_tracking.maintenance.workers import is_worker_alive
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
-from powercrud_tracking.recording import batches
 from powercrud_tracking.recording.lock_limits import MOST_SECONDS, hold_limit
 from powercrud_tracking.records import mapping, reading
 from powercrud_tracking.records.reading import Record
@@ -117,12 +116,15 @@ def _reconcile_batch(
 
 def _find_results(batch: Sequence[Record]) -> dict[str, Task]:
     """Return the results in django-q2's table that are the end of these tasks."""
-    started = {record.task_name: record.attempts for record in batch}
+    records = {record.task_name: record for record in batch}
     results: dict[str, Task] = {}
     # Names are not unique there: a success counts more, then the latest result.
-    for task in Task.objects.filter(name__in=started).order_by("success", "stopped"):
-        attempts = started[task.name]
-        if task.success or attempts is None or task.attempt_count >= attempts:
+    for task in Task.objects.filter(name__in=records).order_by("success", "stopped"):
+        record = records[task.name]
+        if record.queue_id and record.queue_id != task.id:
+            # The result of an earlier launch under the same name.
+            continue
+        if task.success or record.attempts is None or task.attempt_count >= record.attempts:
             results[task.name] = task
     return results
 
@@ -132,20 +134,21 @@ def _record_ends(manager: Any, results: Mapping[str, Task]) -> set[str]:
     if not results:
         return set()
     using = router.db_for_write(mapping.get_record_map(manager.config).model)
+    # One call for all tasks of one manager; views may have configurations of their own.
+    groups: dict[Any, tuple[Any, dict[str, Task]]] = {}
+    for task_name, task in results.items():
+        of_task = manager.get_manager_for(task)
+        _, tasks = groups.setdefault((type(of_task), of_task.config), (of_task, {}))
+        tasks[task_name] = task
     # An end is two writes.
-    with hold_limit(connections[using], MOST_SECONDS / 2), batches.write_together():
-        for task in results.values():
-            _record_end(manager, task)
+    with hold_limit(connections[using], MOST_SECONDS / 2):
+        for of_task, tasks in groups.values():
+            try:
+                of_task.record_ends(tasks)
+            except Exception:
+                logger.exception("Could not record the ends of tasks %s.", ", ".join(tasks))
     rows = reading.get_rows(manager.config, using=using)
     return set(rows.named_tasks(results).finished().get_task_names())
-
-
-def _record_end(manager: Any, task: Task) -> None:
-    try:
-        manager.get_manager_for(task).handle_task_completion(task, task.name)
-    except Exception:
-        # One task must not keep the others open.
-        logger.exception("Could not record the end of task %s.", task.name)
 
 
 # --- tasks without a result ----------------------------------------------------------------

@@ -1,37 +1,31 @@
-"""What remains of an attempt that failed, when the next one has taken over the record."""
+"""Attempts that failed or were lost: kept when the next attempt takes over the row."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 
 from django.db import models, router, transaction
 from django.db.models import Max
 
 from powercrud_tracking.lifecycle import Status
 from powercrud_tracking.models import AsyncTaskAttempt
+from powercrud_tracking.recording.recorder import RecordedEvent
 from powercrud_tracking.recording.savepoints import savepoint
 from powercrud_tracking.records.reading import Record
 from powercrud_tracking.serialization.failures import Failure
 from powercrud_tracking.serialization.payloads import clean, cut
 
 
-@dataclass(frozen=True)
-class Ended:
-    """Which attempt has ended, why and when."""
-
-    task_name: str
-    failure: Failure
-    at: datetime
-
-
-def record_attempts(
-    records: Iterable[Record], ended: Mapping[str, Ended], *, outcome: Status, limit: int
+def keep_attempts(
+    records: Iterable[Record],
+    events: Mapping[str, RecordedEvent],
+    *,
+    outcome: Status,
+    limit: int,
 ) -> None:
-    """Keep the last attempt of each of these tasks; what is kept already stays.
+    """Keep the last attempt of each of these tasks; one that is kept already stays as it is.
 
     Args:
         records: the tasks as they are after the event. One that never started has no attempt.
-        ended: task name to why and when it ended.
+        events: task name to the event that ended it.
         outcome: ``failed`` or ``lost``; a record that has another status by now is left out.
         limit: most characters of the traceback; its end is what counts.
     """
@@ -43,10 +37,10 @@ def record_attempts(
             task_name=record.task_name,
             number=numbers[record.task_name],
             started_at=record.started_at,
-            ended_at=ended[record.task_name].at,
+            ended_at=events[record.task_name].values["failed_at"],
             worker=record.worker or "",
             outcome=outcome,
-            **_describe(ended[record.task_name].failure, limit),
+            **_describe(events[record.task_name].failure, limit),
         )
         for record in records
         if numbers[record.task_name]
@@ -56,7 +50,27 @@ def record_attempts(
             AsyncTaskAttempt.objects.using(using).bulk_create(rows, ignore_conflicts=True)
 
 
-def _describe(failure: Failure, limit: int) -> dict[str, str]:
+def discard_lost_attempts(records: Iterable[Record]) -> None:
+    """Discard the lost attempts of tasks that turned out to be alive.
+
+    Args:
+        records: the tasks. An attempt that another has followed was lost and stays.
+    """
+    using = router.db_for_write(AsyncTaskAttempt)
+    for record in records:
+        lost = get_attempts([record.task_name], using=using).filter(outcome=Status.LOST)
+        if record.attempts is not None:
+            lost = lost.filter(number__gte=record.attempts)
+        lost.delete()
+
+
+def delete_attempts(task_names: Iterable[str]) -> None:
+    """Delete all attempts of these tasks."""
+    get_attempts(task_names, using=router.db_for_write(AsyncTaskAttempt)).delete()
+
+
+def _describe(failure: Failure | None, limit: int) -> dict[str, str]:
+    assert failure is not None
     trace = clean(failure.traceback)
     return {
         "exception_class": cut(clean(failure.exception_class), 255),
@@ -77,6 +91,14 @@ def _get_numbers(records: list[Record]) -> dict[str, int]:
     return numbers
 
 
-def get_attempts(task_names: Iterable[str]) -> models.QuerySet[AsyncTaskAttempt]:
-    """Return the failed attempts of these tasks, newest first."""
-    return AsyncTaskAttempt.objects.filter(task_name__in=list(task_names)).order_by("-number")
+def get_attempts(
+    task_names: Iterable[str], *, using: str | None = None
+) -> models.QuerySet[AsyncTaskAttempt]:
+    """Return the failed attempts of these tasks, newest first.
+
+    Args:
+        task_names: the names of the tasks.
+        using: the alias of the database; the router's choice for reading, unless given.
+    """
+    attempts = AsyncTaskAttempt.objects.using(using or router.db_for_read(AsyncTaskAttempt))
+    return attempts.filter(task_name__in=list(task_names)).order_by("-number")

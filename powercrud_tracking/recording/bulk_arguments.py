@@ -1,10 +1,13 @@
 """What PowerCRUD's bulk views put into the arguments of a task, and what of it is of use."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from django.apps import apps
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.forms import BoundField
 
 from powercrud_tracking.serialization.failures import BULK_WORKERS
@@ -63,6 +66,18 @@ def find_selection(func: str, args: Any) -> Selection | None:
     except (LookupError, TypeError, ValueError, AttributeError):
         # The model is gone, or these are arguments of another version.
         return None
+
+
+def find_users(keys: Iterable[Any]) -> dict[str, Any]:
+    """Return key as text to user, of those who still exist.
+
+    Args:
+        keys: from the arguments of bulk tasks; those of another version may be anything.
+    """
+    with suppress(TypeError, ValueError, ValidationError):
+        users = get_user_model()._default_manager.in_bulk(list({*keys} - {None}))
+        return {str(key): user for key, user in users.items()}
+    return {}
 
 
 def _has_info(item: Any) -> bool:

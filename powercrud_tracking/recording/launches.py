@@ -1,4 +1,4 @@
-"""The launch that is under way here: whose it is, how far it has come, what of it is whose."""
+"""The launch that is under way in this context, and the arguments that are not the function's."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -39,27 +39,25 @@ class Launch:
     """A launch under way.
 
     Args:
-        manager: who launches.
-        task_name: what is launched.
-        written: whether its row was written ahead of the enqueue.
-        passed_on: whether PowerCRUD has it: from then on an open row is its own.
-        started: whether it has started, which with ``sync`` it does inside the launch.
+        manager: the manager that launches.
+        task_name: the name of the task.
+        is_written: whether its row was written ahead of the enqueue.
+        is_started: whether the task has started, which with ``sync`` it does inside the launch.
     """
 
     manager: Any
     task_name: str
-    written: bool = False
-    passed_on: bool = False
-    started: bool = False
+    is_written: bool = False
+    is_started: bool = False
 
     def describe_failure(self, exc: BaseException) -> tuple[str, str]:
-        """Return what a failed launch says in its row: message and result.
+        """Return message and result of the row of a failed launch.
 
-        A task that ran inside its launch has failed itself, and says so as django-q2 words it.
-        PowerCRUD's exception stands for the task's, unless it is a timeout, which PowerCRUD
-        lets pass.
+        A task that ran inside its launch has failed itself: then both are what django-q2 makes
+        of an exception. PowerCRUD raises its own in place of the task's, unless that is a
+        timeout.
         """
-        if not self.started:
+        if not self.is_started:
             return str(exc), failures.parse_failure(exc).traceback
         cause = exc if isinstance(exc, TimeoutException) else exc.__context__ or exc
         result = f"{cause} : {failures.parse_failure(cause).traceback}"
@@ -71,7 +69,7 @@ _under_way: ContextVar[Launch | None] = ContextVar("powercrud_tracking_launch", 
 
 @contextmanager
 def begin(manager: Any, task_name: str) -> Iterator[Launch]:
-    """Let a launch be under way inside."""
+    """Make a launch known to the code inside."""
     launch = Launch(manager, task_name)
     token = _under_way.set(launch)
     try:

@@ -1,4 +1,4 @@
-"""How long a write of ours may wait for a lock that somebody else holds.
+"""How long a write of this package may wait for a lock that somebody else holds.
 
 django-q2 sends its signals in the worker and the monitor, where a receiver that blocks stops
 every other task, and no timeout ends it.
@@ -17,7 +17,8 @@ from powercrud_tracking.recording.savepoints import is_in_transaction
 MOST_SECONDS = 2.0
 """How long all writes in one receiver or hook together may wait."""
 
-_deadline: ContextVar[float | None] = ContextVar("powercrud_tracking_deadline", default=None)
+deadline: ContextVar[float | None] = ContextVar("powercrud_tracking_deadline", default=None)
+"""Until when writes may wait for locks here; ``None``: as long as the database lets them."""
 _held: ContextVar[str | None] = ContextVar("powercrud_tracking_held_limit", default=None)
 """The alias of the database that has been told a limit for all that is written inside."""
 
@@ -25,11 +26,11 @@ _held: ContextVar[str | None] = ContextVar("powercrud_tracking_held_limit", defa
 @contextmanager
 def limit_waiting(seconds: float) -> Iterator[None]:
     """Let all writes inside together wait for locks no longer than so many seconds."""
-    token = _deadline.set(monotonic() + seconds)
+    token = deadline.set(monotonic() + seconds)
     try:
         yield
     finally:
-        _deadline.reset(token)
+        deadline.reset(token)
 
 
 @contextmanager
@@ -39,14 +40,14 @@ def apply_limit(connection: BaseDatabaseWrapper) -> Iterator[None]:
     Not inside a transaction: there the lock, and with it the wait, is the caller's affair, and
     on PostgreSQL a limit that was set in a savepoint would stay with the caller's transaction.
     """
-    deadline = _deadline.get()
+    until = deadline.get()
     dialect = _DIALECTS.get(connection.vendor)
     is_told = _held.get() == connection.alias
-    if deadline is None or dialect is None or is_told or is_in_transaction(connection):
+    if until is None or dialect is None or is_told or is_in_transaction(connection):
         yield
         return
     exchange, restore = dialect
-    left = max(0.0, deadline - monotonic())
+    left = max(0.0, until - monotonic())
     with connection.cursor() as cursor:
         before = exchange(cursor, left)
     try:

@@ -1,305 +1,357 @@
 """The one writer: an event and its values become one SQL statement on one row."""
 
+import logging
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache, partial
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from django.db import IntegrityError, connections, models, router, transaction
+from django.db import Error, IntegrityError, connections, models, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from powercrud_tracking.config import setting
 from powercrud_tracking.config.dashboard_config import DashboardConfig
-from powercrud_tracking.config.references import Field
-from powercrud_tracking.lifecycle import OPEN, TABLE, Event, Status, get_status_after
-from powercrud_tracking.models import AsyncTaskRecordQuerySet
-from powercrud_tracking.recording.batches import HeldWrite, find_batch
-from powercrud_tracking.recording.lock_limits import apply_limit
+from powercrud_tracking.lifecycle import (
+    CONTINUES_LOST,
+    OPEN,
+    TABLE,
+    Event,
+    Status,
+    get_status_after,
+)
+from powercrud_tracking.recording.lock_limits import apply_limit, deadline
 from powercrud_tracking.recording.savepoints import savepoint
-from powercrud_tracking.recording.statements import Compiler
+from powercrud_tracking.recording.statements import SILENT_SINCE, Compiler, Statement
 from powercrud_tracking.records.mapping import RecordMap, get_record_map
+from powercrud_tracking.serialization.failures import Failure
 from powercrud_tracking.signals import task_recorded
+
+logger = logging.getLogger("powercrud_tracking")
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_ORDER = {event: number for number, event in enumerate(Event)}
 
 
 class TaskStillOpenError(Exception):
     """A launch was refused, because a task of that name has not ended yet."""
 
 
+class RecordedEvent(NamedTuple):
+    """An event of a task with all that is written of it.
+
+    Args:
+        event: the event.
+        task_name: the name of the task.
+        values: logical names to values that fit their fields.
+        payload: what came with the event, by PowerCRUD's names and ours.
+        incoming: the status that comes with a cleanup.
+        silent_since: an open row that was updated after this is left alone.
+        failure: why the task failed, if this event says so.
+        was_lost: the row was lost before, and this event shows that its attempt was alive.
+    """
+
+    event: Event
+    task_name: str
+    values: Mapping[str, Any]
+    payload: Mapping[str, Any] = _NOTHING
+    incoming: Status | None = None
+    silent_since: datetime | None = None
+    failure: Failure | None = None
+    was_lost: bool = False
+
+
 class Recorder:
-    """Writes the events of one configuration's table."""
+    """Writes the events of the tasks of one table.
+
+    Whoever calls it protects an open transaction: ``savepoints.savepoint()``.
+    """
 
     def __init__(self, record_map: RecordMap) -> None:
         self.model = record_map.model
         self.fields = record_map.fields
-        self._names = record_map.names
         self._compiler = Compiler(record_map)
+        self._updates: dict[tuple[Any, ...], Statement] = {}
+        self._inserts: dict[tuple[Any, ...], Statement] = {}
+        self._longest_name = self.fields["task_name"].max_length
+        self._has_status = "status" in self.fields
 
-    def record(
-        self,
-        event: Event,
-        task_name: str,
-        values: Mapping[str, Any],
-        *,
-        brought: Status | None = None,
-        defaults: Callable[[], Mapping[str, Any]] = dict,
-        refuse_open: bool = False,
-    ) -> bool:
-        """Write what an event says.
-
-        Inside a transaction of the caller it is written in a savepoint, so that an error of
-        ours leaves theirs whole.
-
-        Args:
-            event: what happened.
-            task_name: the task's name, which is never cut.
-            values: logical names to values that fit their fields; names that the table does
-                not keep are left out.
-            brought: the status that a cleanup brings to an open row.
-            defaults: called for a new row, for the values of further fields by field name.
-            refuse_open: leave an old row alone if it is open.
+    def update(self, event: RecordedEvent) -> RecordedEvent | None:
+        """Write an event into the row of its task.
 
         Returns:
-            Whether a row was written, or will be at the end of a batch.
+            What was written; ``None`` if there is no such row, or the event leaves it alone.
 
         Raises:
             ValueError: the name is longer than its field.
-            TaskStillOpenError: ``refuse_open``, and there is an open row.
             django.db.Error: the database refused.
         """
-        self._require_fitting(task_name)
-        is_launch = event is Event.CREATE and "created_at" in values
-        values = {name: value for name, value in values.items() if name in self.fields}
-        using = router.db_for_write(self.model)
-        connection = connections[using]
-        tell = partial(self._tell, event, task_name, values, connection)
+        connection = connections[router.db_for_write(self.model)]
+        # A lost row is rare, and what has to be done for one costs other rows nothing.
+        unless_lost = self._has_status and event.event in CONTINUES_LOST
+        if run(connection, *self._get_update(connection, event, unless_lost)):
+            if task_recorded.has_listeners(self.model):
+                self._announce(event, connection)
+            return event
+        if unless_lost and run(connection, *self._get_update(connection, event, False)):
+            self._announce(event, connection)
+            return event._replace(was_lost=True)
+        return None
 
-        batch = None if is_launch else find_batch()
-        if batch is not None:
-            sql, parameters = self._compiler.build_update(
-                connection, event, task_name, values, brought
-            )
-            alone = partial(
-                self.record, event, task_name, values, brought=brought, defaults=defaults
-            )
-            batch.hold(
-                HeldWrite(
-                    event=event,
-                    task_name=task_name,
-                    using=using,
-                    sql=sql,
-                    parameters=parameters,
-                    write_alone=alone,
-                    tell=tell,
-                )
-            )
-            return True
+    def insert(self, event: RecordedEvent, defaults: Mapping[str, Any]) -> RecordedEvent | None:
+        """Insert the row of a task, as if it had been pending before the event.
 
-        if is_launch:
-            written = self._insert(event, task_name, values, connection, brought, defaults)
-            if not written:
-                if refuse_open and self.find_status(task_name) in OPEN:
-                    raise TaskStillOpenError(f"The task {task_name} has not ended yet.")
-                written = self._update(event, task_name, values, connection, brought)
+        Args:
+            event: the first event of the task that is known.
+            defaults: the values of further fields, by field name.
+
+        Returns:
+            What was written; ``None`` if there is a row of that name.
+
+        Raises:
+            ValueError: the name is longer than its field.
+            django.db.Error: the database refused.
+        """
+        connection = self._connect(event)
+        values = self._get_new_values(event)
+        statement = None
+        if not defaults and self._compiler.is_plain:
+            shape = (connection.alias, *values)
+            statement = self._inserts.get(shape)
+            if statement is None:
+                statement = self._compiler.compile_insert(connection, values)
+                self._inserts[shape] = statement
+        if statement is None:
+            instance = self._build_instance(event.task_name, values, defaults)
+            sql, parameters = self._compiler.build_insert(connection, instance)
         else:
-            written = self._update(event, task_name, values, connection, brought)
-            if not written and TABLE[event].inserts:
-                # Somebody else may have made the row in between: then it can be updated.
-                written = self._insert(
-                    event, task_name, values, connection, brought, defaults
-                ) or self._update(event, task_name, values, connection, brought)
+            sql, parameters = statement.sql, statement.get_parameters(event.task_name, values)
+        if not self._insert(connection, event.task_name, sql, parameters):
+            return None
+        self._announce(event, connection)
+        return event
 
-        if written:
-            tell()
+    def start_over(self, event: RecordedEvent, defaults: Mapping[str, Any]) -> RecordedEvent | None:
+        """Write a launch under the name of a finished task: its row becomes that of a new task.
+
+        Args:
+            event: the launch.
+            defaults: the values of further fields, by field name.
+
+        Returns:
+            What was written; ``None`` if there is no such row.
+
+        Raises:
+            TaskStillOpenError: the task of that name has not ended.
+            django.db.Error: the database refused.
+        """
+        connection = self._connect(event)
+        instance = self._build_instance(event.task_name, self._get_new_values(event), defaults)
+        name_field, status_field = self.fields["task_name"], self.fields.get("status")
+        changes = {
+            each.name: each.pre_save(instance, True)
+            for each in self._compiler.inserted_fields
+            if each is not name_field and not each.primary_key
+        }
+        rows = self.model._base_manager.using(connection.alias).filter(
+            **{name_field.name: event.task_name}
+        )
+        finished = rows
+        if status_field is not None:
+            finished = rows.exclude(**{f"{status_field.name}__in": sorted(OPEN)})
+        if finished.update(**changes):
+            self._announce(event, connection)
+            return event
+        if rows.exists():
+            raise TaskStillOpenError(f"The task {event.task_name} has not ended yet.")
+        return None
+
+    def update_many(self, events: Iterable[RecordedEvent]) -> list[RecordedEvent]:
+        """Write events of many tasks, with one call of the database for each shape of event.
+
+        Each UPDATE is as conditional as that of ``update()``. Where one of a shape is refused
+        or leaves its row alone, that call is undone and each is written by itself, so that a
+        row that somebody has locked costs the others only time.
+
+        Returns:
+            What was written, in the order of a task's life.
+        """
+        groups: dict[tuple[str, str], list[tuple[RecordedEvent, list[Any]]]] = defaultdict(list)
+        for event in events:
+            connection = self._connect(event)
+            unless_lost = self._has_status and event.event in CONTINUES_LOST
+            sql, parameters = self._get_update(connection, event, unless_lost)
+            groups[connection.alias, sql].append((event, parameters))
+        written: list[RecordedEvent] = []
+        for (using, sql), group in sorted(
+            groups.items(), key=lambda item: _ORDER[item[1][0][0].event]
+        ):
+            if self._execute_many(connections[using], sql, [each for _, each in group]):
+                for event, _ in group:
+                    self._announce(event, connections[using])
+                written += [event for event, _ in group]
+            else:
+                written += [done for event, _ in group if (done := self._try_update(event))]
         return written
+
+    def _try_update(self, event: RecordedEvent) -> RecordedEvent | None:
+        try:
+            return self.update(event)
+        except Exception:
+            logger.exception("Could not record %s for task %s.", event.event, event.task_name)
+            return None
 
     def import_row(
         self, task_name: str, values: Mapping[str, Any], defaults: Mapping[str, Any]
     ) -> bool:
-        """Make the row of a task of the past, with its own times; a row that is there stays.
+        """Insert the row of a past task, with its own times; an existing row stays as it is.
 
-        It is no event: nobody is told.
+        It is no event, and no signal is sent.
 
         Args:
-            task_name: the task's name, which is never cut.
+            task_name: the name of the task.
             values: logical names, the status among them, to values that fit their fields.
             defaults: the values of further fields, by field name.
 
         Returns:
-            Whether the row was made.
+            Whether the row was inserted.
 
         Raises:
             ValueError: the name is longer than its field.
             django.db.Error: the database refused.
         """
-        self._require_fitting(task_name)
-        given = {"task_name": task_name, **values}
-        fields = {self.fields[name]: value for name, value in given.items() if name in self.fields}
-        own = {field.attname: value for field, value in fields.items()}
-        instance = self.model(**{**defaults, **own})
-        connection = connections[router.db_for_write(self.model)]
-        return self._execute_insert(instance, connection, as_given=fields)
-
-    def _require_fitting(self, task_name: str) -> None:
-        limit = self.fields["task_name"].max_length
-        if limit is not None and len(task_name) > limit:
-            raise ValueError(f"The task name has {len(task_name)} characters, its field {limit}.")
-
-    # --- updating ----------------------------------------------------------------------
-
-    def _update(
-        self,
-        event: Event,
-        task_name: str,
-        values: Mapping[str, Any],
-        connection: BaseDatabaseWrapper,
-        brought: Status | None,
-    ) -> bool:
-        return _execute(
-            connection,
-            *self._compiler.build_update(connection, event, task_name, values, brought),
-        )
-
-    # --- inserting ---------------------------------------------------------------------
-
-    def _insert(
-        self,
-        event: Event,
-        task_name: str,
-        values: Mapping[str, Any],
-        connection: BaseDatabaseWrapper,
-        brought: Status | None,
-        defaults: Callable[[], Mapping[str, Any]],
-    ) -> bool:
-        """Make the row as if it had been pending before the event; ``False`` if it is there."""
-        rule = TABLE[event]
-        given = {"created_at": timezone.now(), "task_name": task_name, **values}
-        given |= dict.fromkeys(rule.counts, 1)
-        given["status"] = str(get_status_after(event, Status.PENDING, brought))
-        instance = self.model(
-            **{
-                **defaults(),
-                **{self.fields[n].attname: v for n, v in given.items() if n in self.fields},
-            }
-        )
-        return self._execute_insert(instance, connection)
-
-    def _execute_insert(
-        self,
-        instance: models.Model,
-        connection: BaseDatabaseWrapper,
-        as_given: Collection[Field] = (),
-    ) -> bool:
+        event = RecordedEvent(event=Event.CREATE, task_name=task_name, values=values)
+        connection = self._connect(event)
+        instance = self._build_instance(task_name, values, defaults)
+        as_given = [self.fields[name] for name in ("task_name", *values) if name in self.fields]
         sql, parameters = self._compiler.build_insert(connection, instance, as_given=as_given)
-        try:
-            return _execute(connection, sql, parameters)
-        except IntegrityError:
-            # Most likely the row is there. If it is not, the UPDATE that follows finds none,
-            # and the reason must not be lost.
-            if self._exists(getattr(instance, self.fields["task_name"].attname), connection):
-                return False
-            raise
-
-    def _exists(self, task_name: str, connection: BaseDatabaseWrapper) -> bool:
-        lookup = {self.fields["task_name"].name: task_name}
-        with savepoint(connection.alias):
-            return self.model._base_manager.using(connection.alias).filter(**lookup).exists()
-
-    # --- losing ------------------------------------------------------------------------
-
-    def record_lost(
-        self, messages: Mapping[str, str], *, at: datetime, silent_since: datetime
-    ) -> list[str]:
-        """Write that tasks are lost, those of them that are still open and silent.
-
-        Args:
-            messages: task name to what was looked at.
-            at: the time of the judgement.
-            silent_since: a sign of life after this saves the task.
-
-        Returns:
-            The names of the tasks that are lost now.
-        """
-        using = router.db_for_write(self.model)
-        rows = AsyncTaskRecordQuerySet(self.model, using=using).named(self._names)
-        by_message = defaultdict(list)
-        for task_name, message in messages.items():
-            by_message[message].append(task_name)
-        lost: list[str] = []
-        for message, task_names in by_message.items():
-            values = {"status": Status.LOST, "message": message, "failed_at": at, "cleaned": True}
-            changes = {self._names[n]: v for n, v in values.items() if n in self._names}
-            asked = rows.named_tasks(task_names)
-            asked.open().silent_since(silent_since).update(**self._compiler.get_times(), **changes)
-            found = asked.with_status([Status.LOST]).failed_at(at).get_task_names()
-            lost += found
-            if task_recorded.has_listeners(self.model):
-                for task_name in found:
-                    self._announce(Event.LOST, task_name, values, using)
-        return lost
-
-    # --- telling -----------------------------------------------------------------------
-
-    def _tell(
-        self,
-        event: Event,
-        task_name: str,
-        values: Mapping[str, Any],
-        connection: BaseDatabaseWrapper,
-    ) -> None:
-        """Announce an event once it is committed."""
-        # With a transaction by hand Django knows no commit, and so nobody can be told.
-        knows_commit = connection.in_atomic_block or connection.get_autocommit()
-        if knows_commit and task_recorded.has_listeners(self.model):
-            using = connection.alias
-            transaction.on_commit(
-                lambda: self._announce(event, task_name, values, using), using=using, robust=True
-            )
-
-    def _announce(
-        self, event: Event, task_name: str, values: Mapping[str, Any], using: str
-    ) -> None:
-        task_recorded.send_robust(
-            sender=self.model,
-            task_name=task_name,
-            event=event,
-            status=self.find_status(task_name, using=using),
-            values=dict(values),
-        )
+        return self._insert(connection, task_name, sql, parameters)
 
     def find_status(self, task_name: str, *, using: str | None = None) -> Status | None:
         """Return the status of a row, or ``None`` if there is no row or no such field."""
-        field = self.fields.get("status")
-        if field is None:
+        status_field = self.fields.get("status")
+        if status_field is None:
             return None
         using = using or router.db_for_write(self.model)
+        rows = self.model._base_manager.using(using)
         with savepoint(using):
             found = (
-                self.model._base_manager.using(using)
-                .filter(**{self.fields["task_name"].name: task_name})
-                .values_list(field.name, flat=True)
+                rows.filter(**{self.fields["task_name"].name: task_name})
+                .values_list(status_field.name, flat=True)
                 .first()
             )
         return Status(found) if found in Status.values else None
 
+    # --- statements ----------------------------------------------------------------------
+
+    def _connect(self, event: RecordedEvent) -> BaseDatabaseWrapper:
+        """Return the database that is written to, if the name of the task fits its field."""
+        limit = self._longest_name
+        if limit is not None and len(event.task_name) > limit:
+            raise ValueError(
+                f"The task name has {len(event.task_name)} characters, its field {limit}."
+            )
+        return connections[router.db_for_write(self.model)]
+
+    def _get_update(
+        self, connection: BaseDatabaseWrapper, event: RecordedEvent, unless_lost: bool
+    ) -> tuple[str, list[Any]]:
+        values = event.values
+        if event.silent_since is not None:
+            values = {**values, SILENT_SINCE: event.silent_since}
+        shape = (connection.alias, event.event, tuple(values), event.incoming, unless_lost)
+        statement = self._updates.get(shape)
+        if statement is None:
+            statement = self._updates[shape] = self._compiler.compile_update(
+                connection, event.event, values, event.incoming, unless_lost=unless_lost
+            )
+        return statement.sql, statement.get_parameters(event.task_name, values)
+
+    def _execute_many(
+        self, connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[list[Any]]
+    ) -> bool:
+        """Return whether each of these has met a row; otherwise nothing is written."""
+        try:
+            with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+                cursor.executemany(sql, parameters)
+                if cursor.rowcount != len(parameters):
+                    transaction.set_rollback(True, using=connection.alias)
+                    return False
+        except Error:
+            return False
+        return True
+
+    def _insert(
+        self, connection: BaseDatabaseWrapper, task_name: str, sql: str, parameters: list[Any]
+    ) -> bool:
+        if connection.features.supports_update_conflicts_with_target:
+            return run(connection, sql, parameters) > 0
+        try:
+            with savepoint(connection.alias):
+                return run(connection, sql, parameters) > 0
+        except IntegrityError:
+            # Most likely the row exists. If not, the reason must not be lost.
+            lookup = {self.fields["task_name"].name: task_name}
+            if self.model._base_manager.using(connection.alias).filter(**lookup).exists():
+                return False
+            raise
+
+    # --- new rows ------------------------------------------------------------------------
+
+    def _get_new_values(self, event: RecordedEvent) -> dict[str, Any]:
+        values = {"created_at": timezone.now(), **event.values}
+        values |= dict.fromkeys(TABLE[event.event].increments, 1)
+        values["status"] = get_status_after(event.event, Status.PENDING, event.incoming).value
+        return {name: value for name, value in values.items() if name in self.fields}
+
+    def _build_instance(
+        self, task_name: str, values: Mapping[str, Any], defaults: Mapping[str, Any]
+    ) -> models.Model:
+        given = {"task_name": task_name, **values}
+        own = {self.fields[name].attname: given[name] for name in given if name in self.fields}
+        return self.model(**{**defaults, **own})
+
+    # --- signal --------------------------------------------------------------------------
+
+    def _announce(self, event: RecordedEvent, connection: BaseDatabaseWrapper) -> None:
+        """Send ``task_recorded`` once the event is committed."""
+        if not task_recorded.has_listeners(self.model):
+            return
+        # In a transaction without Django's atomic() no commit is announced.
+        if connection.in_atomic_block or connection.get_autocommit():
+            send = partial(self._send, event, connection.alias)
+            transaction.on_commit(send, using=connection.alias, robust=True)
+
+    def _send(self, event: RecordedEvent, using: str) -> None:
+        task_recorded.send_robust(
+            sender=self.model,
+            task_name=event.task_name,
+            event=event.event,
+            status=self.find_status(event.task_name, using=using),
+            values=dict(event.values),
+        )
+
 
 @lru_cache(maxsize=128)
 def get_recorder(config: DashboardConfig) -> Recorder:
-    """Return the writer for a configuration; equal configurations share one."""
+    """Return the recorder of a configuration's table; equal configurations share one."""
     return Recorder(get_record_map(config))
 
 
 setting.clear_when_settings_change(get_recorder)
 
 
-def _execute(connection: BaseDatabaseWrapper, sql: str, parameters: list[Any]) -> bool:
-    """Run a statement, in a savepoint inside a transaction; return whether it met a row."""
-    with savepoint(connection.alias):
-        return _run(connection, sql, parameters)
+def run(connection: BaseDatabaseWrapper, sql: str, parameters: list[Any]) -> int:
+    """Run a statement and return how many rows it has met.
 
-
-def _run(connection: BaseDatabaseWrapper, sql: str, parameters: list[Any]) -> bool:
+    Outside of a transaction it waits for locks no longer than ``lock_limits`` allows.
+    """
+    if deadline.get() is None:
+        with connection.cursor() as cursor:
+            cursor.execute(sql, parameters)
+            return int(cursor.rowcount)
     with apply_limit(connection), connection.cursor() as cursor:
         cursor.execute(sql, parameters)
-        return bool(cursor.rowcount > 0)
+        return int(cursor.rowcount)

@@ -1,13 +1,13 @@
-"""The task that runs here and now, and the progress that it holds back."""
+"""The task that runs in this process, and its progress that is not written yet."""
 
-from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
 from django.db import connections, transaction
 
+from powercrud_tracking.recording.recorder import RecordedEvent
 from powercrud_tracking.recording.savepoints import is_in_transaction
 
 
@@ -16,53 +16,55 @@ class RunningTask:
     """A task between its start and its end, in the process that runs it.
 
     Args:
-        task_name: the task's name.
+        task_name: the name of the task.
         task_key: the ``task_key`` argument that its function sees; another task's name if
             django-q2's admin queued this one again.
         manager: the manager that records it.
-        start: sends the event of its start.
-        started: whether that event has been written.
+        start: what came with its start, by PowerCRUD's names and ours.
+        is_started: whether its start has been written.
     """
 
     task_name: str
     task_key: str
     manager: Any
-    start: Callable[[], None] = lambda: None
-    started: bool = False
-    _held: Callable[[], object] | None = None
+    start: dict[str, Any] = field(default_factory=dict)
+    is_started: bool = False
+    _held: tuple[Any, RecordedEvent] | None = None
     _written_at: float | None = None
 
-    def write_or_hold(self, write: Callable[[], object], *, using: str, interval: float) -> None:
-        """Write progress now, or hold it back until it may be written.
+    def hold(self, events: Any, event: RecordedEvent, *, using: str, interval: float) -> bool:
+        """Hold progress back until it may be written, and return whether that is now.
 
         It is held back while a transaction is open, where a row would be invisible to others,
         locked against them, and gone after a rollback; and for ``interval`` seconds after the
         last write. What is held back is written at the commit, with the next write or at the
-        end of the task; of several only the last.
+        end of the task; of several events only the last.
 
         Args:
-            write: writes the progress.
-            using: the alias of the database that holds the record.
-            interval: least seconds between two writes.
+            events: the ``EventRecorder`` that writes it.
+            event: the progress.
+            using: the alias of the database that holds the row.
+            interval: minimum seconds between two writes.
         """
-        self._held = write
+        self._held = events, event
         connection = connections[using]
         if connection.in_atomic_block:
             # Only Django knows whether a rollback, of a savepoint perhaps, has dropped ours.
             if not any(hook[1] == self.flush for hook in connection.run_on_commit):
                 transaction.on_commit(self.flush, using=using, robust=True)
-        elif is_in_transaction(connection):
-            # One by hand, of whose commit nobody is told: it is written at the end of the task.
-            return
-        elif self._written_at is None or monotonic() - self._written_at >= interval:
-            self.flush()
+            return False
+        if is_in_transaction(connection):
+            # Django announces no commit of a transaction by hand: the end of the task writes it.
+            return False
+        return self._written_at is None or monotonic() - self._written_at >= interval
 
     def flush(self) -> None:
         """Write the progress that is held back, if there is any."""
-        write, self._held = self._held, None
-        if write is not None:
+        held, self._held = self._held, None
+        if held is not None:
+            events, event = held
             self._written_at = monotonic()
-            write()
+            events.write(event)
 
 
 _running: ContextVar[tuple[RunningTask, ...]] = ContextVar("powercrud_tracking_running", default=())

@@ -1,7 +1,7 @@
-"""Statements of ours inside a transaction of somebody else's."""
+"""Savepoints that keep a transaction of the caller usable, whatever fails inside."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -9,14 +9,23 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 def is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
     """Return whether a transaction is open: an ``atomic()`` block, or one by hand."""
-    return connection.in_atomic_block or not connection.get_autocommit()
+    return connection.in_atomic_block or (
+        connection.connection is not None and not connection.autocommit
+    )
+
+
+def find_open_transactions() -> list[str]:
+    """Return the aliases of the databases on which a transaction is open here."""
+    return [
+        each.alias for each in connections.all(initialized_only=True) if is_in_transaction(each)
+    ]
 
 
 @contextmanager
 def savepoint(using: str) -> Iterator[None]:
-    """Let an error inside leave a transaction around it whole.
+    """Let an error inside leave an open transaction usable.
 
-    Outside of one a single statement is atomic by itself, and costs no more.
+    Outside of one a single statement is atomic by itself, and this costs nothing.
 
     Args:
         using: the alias of the database.
@@ -25,4 +34,17 @@ def savepoint(using: str) -> Iterator[None]:
         with transaction.atomic(using=using):
             yield
     else:
+        yield
+
+
+@contextmanager
+def savepoints(aliases: Iterable[str]) -> Iterator[None]:
+    """Set a savepoint in the transactions that are open on these databases.
+
+    Args:
+        aliases: what ``find_open_transactions()`` returned.
+    """
+    with ExitStack() as stack:
+        for alias in aliases:
+            stack.enter_context(transaction.atomic(using=alias))
         yield

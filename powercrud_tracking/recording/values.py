@@ -4,14 +4,16 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
-from django.db import models
+from django.contrib.auth import get_user_model
+from django.db import DatabaseError, models
 from django_q.utils import get_func_repr
 
 from powercrud_tracking.config.dashboard_config import DashboardConfig
 from powercrud_tracking.config.references import Field
-from powercrud_tracking.lifecycle import Event, Status
+from powercrud_tracking.lifecycle import FAILURES, Status
+from powercrud_tracking.recording.savepoints import find_open_transactions
 from powercrud_tracking.records.times import get_time
 from powercrud_tracking.serialization import failures, labels, payloads, redaction
 
@@ -29,83 +31,138 @@ PLUMBING = frozenset(
 """Keyword arguments by which PowerCRUD's views talk to its workers: nobody passed them."""
 
 
-class Hooks(Protocol):
-    """The formatting hooks of a manager."""
+class Formatters(NamedTuple):
+    """The functions of a project that format values; ``None`` for the built-in one."""
 
-    def format_user(self, user: Any) -> Any: ...
-    def format_objects(self, objects: Any) -> Any: ...
-    def format_payload(self, payload: Any) -> Any: ...
+    user: Callable[[Any], Any] | None = None
+    objects: Callable[[Any], Any] | None = None
+    payload: Callable[[Any], Any] | None = None
+
+
+WITHOUT_PROJECT = Formatters(user=labels.describe, objects=labels.describe)
+"""Formatters that call nothing of the project, not even the ``__str__`` of its models."""
 
 
 class ValueBuilder:
-    """Builds the values of an event for one configuration's table.
+    """Builds the values of events for one configuration's table.
 
     Args:
         config: for limits and redaction.
         fields: logical name to the model's field.
-        hooks: what formats users, objects and payloads.
+        formatters: the functions of the project.
     """
 
-    def __init__(self, config: DashboardConfig, fields: Mapping[str, Field], hooks: Hooks) -> None:
-        self._limit = config.payload_limit
-        self._redact = redaction.compile_redaction(config.redact)
-        self._fields = fields
-        self._hooks = hooks
+    def __init__(
+        self,
+        config: DashboardConfig,
+        fields: Mapping[str, Field],
+        formatters: Formatters = Formatters(),  # noqa: B008 - a constant
+    ) -> None:
+        self.limit = config.payload_limit
+        self.redact = redaction.compile_redaction(config.redact)
+        self._formatters = formatters
+        self._fitters = _get_fitters(config, fields)
 
-    def build(
-        self, event: Event, payload: Mapping[str, Any], brought: Status | None = None
-    ) -> dict[str, Any]:
-        """Return logical names to values, of what this event writes.
-
-        Args:
-            event: what happened.
-            payload: what came with it, by PowerCRUD's names and ours.
-            brought: the status that a cleanup brings.
-        """
-        at = get_time(payload.get("timestamp"))
-        match event:
-            case Event.CREATE:
-                return self._build_create(payload, at)
-            case Event.START:
-                return {
-                    "started_at": at,
-                    "worker": self.fit("worker", payload.get("worker")),
-                    **self._build_call(payload),
-                }
-            case Event.PROGRESS:
-                text = payload.get("progress_payload")
-                text = payload.get("message") if text is None else text
-                return {"progress": self.fit("progress", text)}
-            case Event.COMPLETE:
-                return self._build_end(payload, {"completed_at": at})
-            case Event.FAIL:
-                reason = get_failure(payload).reason
-                return self._build_end({**payload, "message": reason}, {"failed_at": at})
-            case Event.LOST:
-                return {"message": self.fit("message", payload.get("message")), "failed_at": at}
-            case Event.CLEANUP:
-                return self._build_cleanup(payload, at, brought)
-
-    def _build_create(self, payload: Mapping[str, Any], at: datetime) -> dict[str, Any]:
-        user = payload.get("user")
-        key = getattr(user, "pk", None)
-        return {
-            "user": self.fit("user", self._format("format_user", user)),
-            "launched_by_id": self.fit("launched_by_id", None if key is None else str(key)),
-            "objects": self.fit(
-                "objects",
-                self._format("format_objects", payload.get("affected_objects")),
-            ),
+    def build_create(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Return logical names to values of a launch."""
+        values = {
+            **self.build_owner(payload.get("user"), payload.get("affected_objects")),
             **self._build_call(payload),
             "extra": self.fit("extra", payload.get("extra")),
             "message": self.fit("message", payload.get("message")),
-            "created_at": at,
+            "created_at": get_time(payload.get("timestamp")),
+        }
+        if payload.get("django_q2_task_id") is None:
+            # It is written always, and must not be emptied.
+            del values["queue_id"]
+        return values
+
+    def build_owner(self, user: Any, objects: Any) -> dict[str, Any]:
+        """Return logical names to values: who launched a task, and on what it works.
+
+        Args:
+            user: only an instance of the user model owns the task; anything else is a label.
+            objects: instances, text, or PowerCRUD's dict of keys.
+        """
+        key = user.pk if isinstance(user, get_user_model()) else None
+        return {
+            "user": self.fit("user", _format(self._formatters.user, labels.format_user, user)),
+            "launched_by_id": self.fit("launched_by_id", None if key is None else str(key)),
+            "objects": self.fit(
+                "objects", _format(self._formatters.objects, labels.format_objects, objects)
+            ),
         }
 
+    def build_start(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Return logical names to values of a start."""
+        return {
+            **self._build_call(payload),
+            "started_at": get_time(payload.get("timestamp")),
+            "worker": self.fit("worker", payload.get("worker")),
+        }
+
+    def build_progress(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Return logical names to values of a progress report."""
+        text = payload.get("progress_payload")
+        if "progress" not in self._fitters:
+            return {}
+        return {
+            "progress": self._fitters["progress"](payload.get("message") if text is None else text)
+        }
+
+    def build_end(
+        self,
+        status: Status,
+        message: str | None,
+        payload: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """Return logical names to values of the end of a task.
+
+        Args:
+            status: success, failed or lost.
+            message: a sentence for people; ``None``: the message stays as it is.
+            payload: what came with the event.
+        """
+        at = get_time(payload.get("timestamp"))
+        # A result of None is written too: the traceback of an earlier attempt must go.
+        result = self._fit_payload("result", payload.get("result"))
+        values = {"result": result, "failed_at" if status in FAILURES else "completed_at": at}
+        if message is not None:
+            values["message"] = self.fit("message", message)
+        return values
+
+    def build_cleanup(
+        self,
+        incoming: Status | None,
+        message: str | None,
+        payload: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """Return logical names to values of a cleanup.
+
+        Args:
+            incoming: the status that comes with it.
+            message: of the task, if it is still open.
+            payload: what came with the event.
+        """
+        values: dict[str, Any] = {"cleaned": True}
+        if message is not None:
+            values["message"] = self.fit("message", message)
+        if payload.get("result") is not None:
+            values["result"] = self._fit_payload("result", payload["result"])
+        if incoming is Status.SUCCESS:
+            values["completed_at"] = get_time(payload.get("timestamp"))
+        elif incoming in FAILURES:
+            values["failed_at"] = get_time(payload.get("timestamp"))
+        return values
+
+    def build_lost(self, message: str, at: datetime) -> dict[str, Any]:
+        """Return logical names to values of a task that is declared lost."""
+        return {"message": self.fit("message", message), "failed_at": at}
+
     def _build_call(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """What is called: function, arguments, group, and the id that the queue gave."""
+        """Return logical names to values: function, arguments, group, and id in the queue."""
         kwargs = payload.get("task_kwargs")
-        if isinstance(kwargs, Mapping):
+        if isinstance(kwargs, Mapping) and not PLUMBING.isdisjoint(kwargs):
             kwargs = {key: value for key, value in kwargs.items() if key not in PLUMBING}
         return {
             "func": self.fit("func", get_func_repr(payload.get("func"))),
@@ -116,68 +173,73 @@ class ValueBuilder:
             "queue_id": self.fit("queue_id", payload.get("django_q2_task_id")),
         }
 
-    def _build_end(self, payload: Mapping[str, Any], end: Mapping[str, Any]) -> dict[str, Any]:
-        # A result of None is written too: the traceback of an earlier attempt must go.
-        values = {"result": self._fit_payload("result", payload.get("result")), **end}
-        if payload.get("message") is not None:
-            values["message"] = self.fit("message", payload["message"])
-        return values
-
-    def _build_cleanup(
-        self, payload: Mapping[str, Any], at: datetime, brought: Status | None
-    ) -> dict[str, Any]:
-        values: dict[str, Any] = {"cleaned": True}
-        if payload.get("message") is not None:
-            values["message"] = self.fit("message", payload["message"])
-        if payload.get("result") is not None:
-            values["result"] = self._fit_payload("result", payload["result"])
-        if brought is Status.SUCCESS:
-            values["completed_at"] = at
-        elif brought in {Status.FAILED, Status.LOST}:
-            values["failed_at"] = at
-        return values
-
     # --- fitting -----------------------------------------------------------------------
 
     def fit(self, name: str, value: Any) -> Any:
-        """Return a value in the form that its field takes."""
-        field = self._fields.get(name)
-        if field is None:
-            return None
-        if value is None:
-            return None if field.null else field.get_default()
-        if isinstance(field, models.JSONField):
-            return self.to_json(value)
-        if isinstance(field, models.CharField | models.TextField):
-            text = payloads.to_text(value, limit=self._limit, redact=self._redact)
-            return text if field.max_length is None else payloads.cut(text, field.max_length)
-        return value
-
-    def to_json(self, value: Any) -> Any:
-        """Return a payload as bounded, redacted JSON."""
-        return payloads.to_json(value, limit=self._limit, redact=self._redact)
+        """Return a value in the form that its field takes; ``None`` if there is no field."""
+        fitter = self._fitters.get(name)
+        return None if fitter is None else fitter(value)
 
     def _fit_payload(self, name: str, value: Any) -> Any:
-        if value is None or name not in self._fields:
-            return self.fit(name, None)
-        return self.fit(name, self._format("format_payload", value))
+        function = self._formatters.payload
+        if function is not None and value is not None and name in self._fitters:
+            value = call_or_fall_back(function, _keep, value)
+        return self.fit(name, value)
 
-    def _format(self, name: str, value: Any) -> Any:
-        built_in = {
-            "format_user": labels.format_user,
-            "format_objects": labels.format_objects,
-        }.get(name, self.to_json)
-        return call_or_fall_back(getattr(self._hooks, name), built_in, value)
+
+def _get_fitters(
+    config: DashboardConfig, fields: Mapping[str, Field]
+) -> dict[str, Callable[[Any], Any]]:
+    """Return logical names to functions that make any value fit the field."""
+    bounds = {
+        "limit": config.payload_limit,
+        "redact": redaction.compile_redaction(config.redact),
+    }
+    return {name: _get_fitter(field, bounds) for name, field in fields.items()}
+
+
+def _get_fitter(field: Field, bounds: Mapping[str, Any]) -> Callable[[Any], Any]:
+    empty = None if field.null else field.get_default()
+    longest = field.max_length
+    if isinstance(field, models.JSONField):
+        return lambda value: empty if value is None else payloads.to_json(value, **bounds)
+    if not isinstance(field, models.CharField | models.TextField):
+        return lambda value: empty if value is None else value
+
+    def fit_text(value: Any) -> Any:
+        if value is None:
+            return empty
+        text = payloads.to_text(value, **bounds)
+        return text if longest is None or len(text) <= longest else payloads.cut(text, longest)
+
+    return fit_text
+
+
+def _format(
+    function: Callable[[Any], Any] | None, built_in: Callable[[Any], Any], value: Any
+) -> Any:
+    return built_in(value) if function is None else call_or_fall_back(function, built_in, value)
+
+
+def _keep(value: Any) -> Any:
+    return value
 
 
 def call_or_fall_back(
     function: Callable[..., Any], built_in: Callable[..., Any], *args: Any
 ) -> Any:
-    """Call a project's function; if it raises, log that and call the built-in one."""
+    """Call a function of the project; if it raises, log that and call the built-in one.
+
+    Raises:
+        DatabaseError: its query failed while a transaction is open, which may be unusable now:
+            whoever has set the savepoint has to return to it first.
+    """
     try:
         return function(*args)
-    except Exception:
+    except Exception as exc:
         logger.exception("%r raised; the built-in one is used instead.", function)
+        if isinstance(exc, DatabaseError) and find_open_transactions():
+            raise
         return built_in(*args)
 
 
@@ -189,7 +251,7 @@ def get_failure(payload: Mapping[str, Any]) -> failures.Failure:
     """
     message, result = payload.get("message"), payload.get("result")
     failure = failures.parse_failure(result)
-    if message is None or (result is not None and message == str(result)):
+    if message is None or (isinstance(result, str | bool) and message == str(result)):
         return failure
     reason = payloads.to_line(payloads.to_text(message, limit=65536))
     return replace(failure, reason=reason or failure.reason)

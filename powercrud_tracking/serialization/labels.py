@@ -32,7 +32,7 @@ def format_user(user: object) -> str:
     try:
         return _to_label(_read_user(user))
     except Exception:  # noqa: BLE001 - the user model is a stranger's
-        return _describe(user)
+        return describe(user)
 
 
 def _read_user(user: Any) -> str:
@@ -57,7 +57,7 @@ def format_objects(objects: object) -> str:
     try:
         return _format_all(objects)
     except Exception:  # noqa: BLE001 - a stranger's collection may raise anything
-        return _describe(objects)
+        return describe(objects)
 
 
 def _format_all(objects: Any) -> str:
@@ -93,11 +93,11 @@ def _format_object(value: Any) -> str:
         if issubclass(kind, Model):
             return _to_label(str(value))
     except Exception:  # noqa: BLE001 - a model is a stranger's
-        return _describe(value)
-    return _describe(value)
+        return describe(value)
+    return describe(value)
 
 
-def _describe(value: Any) -> str:
+def describe(value: Any) -> str:
     redact = redaction.compile_redaction(redaction.DEFAULT_REDACT)
     return _to_label(payloads.to_text(value, limit=_PAYLOAD_BYTES, redact=redact))
 

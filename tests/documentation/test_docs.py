@@ -202,8 +202,8 @@ def describe_moves(event):
         before = status or Status.PENDING
         if status is None and not rule.inserts:
             cells.append("none")
-        elif rule.settles and before in OPEN:
-            cells.append("brought")
+        elif rule.accepts_status and before in OPEN:
+            cells.append("incoming")
         else:
             after = get_status_after(event, before)
             cells.append(DASH if after == status else f"`{after}`")
@@ -216,11 +216,11 @@ def describe_statuses(statuses):
 
 def describe_write(write):
     """Return in the words of the page when a value is written."""
-    if write.fill == ALL:
+    if write.if_empty == ALL:
         return "if the field is empty"
-    parts = ["always"] if not write.keep else [f"not on {describe_statuses(write.keep)}"]
-    if write.fill:
-        parts.append(f"on {describe_statuses(write.fill)} only if the field is empty")
+    parts = ["always"] if not write.unless else [f"not on {describe_statuses(write.unless)}"]
+    if write.if_empty:
+        parts.append(f"on {describe_statuses(write.if_empty)} only if the field is empty")
     return "; ".join(parts)
 
 
@@ -229,8 +229,11 @@ def describe_writes(event):
     rule = TABLE[event]
     by_condition = {}
     for name, write in rule.writes.items():
-        by_condition.setdefault(describe_write(write), []).append(name)
-    for name in sorted(rule.counts):
+        condition = describe_write(write)
+        if rule.only_on != ALL:
+            condition += f", on {describe_statuses(rule.only_on)} only"
+        by_condition.setdefault(condition, []).append(name)
+    for name in sorted(rule.increments):
         by_condition.setdefault("goes up by one", []).append(name)
     for name, statuses in rule.clears.items():
         where = "emptied" if statuses == ALL else f"emptied on {describe_statuses(statuses)}"
@@ -296,7 +299,7 @@ class TestCommandsPage:
 
 class TestSignalsPage:
     def test_its_arguments_are_those_that_are_sent(self):
-        sent = re.findall(r"^ +(\w+)=", inspect.getsource(Recorder._announce), flags=re.M)
+        sent = re.findall(r"^ +(\w+)=", inspect.getsource(Recorder._send), flags=re.M)
         rows = read_table(read("docs", "signals.md"), "| argument | what it is |")
 
         assert [row[0].strip("`") for row in rows] == sent

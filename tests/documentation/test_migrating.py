@@ -109,7 +109,7 @@ class TestFromASubclass:
         assert after[good]["state"] == "success"
         assert (after[good]["attempts"], after[bad]["attempts"]) == ("1", "1")
         assert after[bad]["state"] == "failed"
-        assert after[bad]["note"] == "failed update: [('__all__', ['Book 5 is out of print.'])]"
+        assert after[bad]["note"] == "Book 5 is out of print. Nothing was changed."
         for name in (good, bad):
             for field in ("who", "what", "began"):
                 assert after[name][field] == in_flight[name][field]
@@ -335,7 +335,7 @@ class TestFromPowercrud:
             "2 books",
         )
         # The receiver of the page.
-        assert f"Somebody should look at {bad} failed update: " in shop.logs
+        assert f"Somebody should look at {bad} Book 5 is out of print. Nothing" in shop.logs
 
     def check_copied(self, before, copied, in_flight):
         assert copied.keys() == before.keys()

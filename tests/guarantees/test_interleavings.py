@@ -106,7 +106,7 @@ class Row:
     def complete_a_failure(self, text, at, brought):
         if self.status != "success":
             self.status, self.failed_at, self.result_payload = "failed", at, False
-            self.message = self.progress_payload or "The task returned False"
+            self.message = self.progress_payload or "The task returned False."
 
     def fail(self, text, at, brought):
         if self.status != "success":

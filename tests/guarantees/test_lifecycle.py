@@ -268,7 +268,7 @@ class TestTable:
 
         values = get_values()
         assert (values["completed_at"], values["failed_at"]) == (None, NEW_TIME)
-        assert values["message"] == "failed update: the price is wrong"
+        assert values["message"] == "the price is wrong. Nothing was changed."
 
 
 class TestWords:

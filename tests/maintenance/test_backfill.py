@@ -116,7 +116,7 @@ class TestResults:
         backfill()
 
         assert get_row().status == Status.FAILED
-        assert get_row().message == "The task returned False"
+        assert get_row().message == "The task returned False."
         assert get_row().completed_at is None
 
     def test_failed_result_of_the_setting_judges(self, settings):
@@ -440,7 +440,7 @@ class TestBoth:
         backfill_old()
 
         row = get_row()
-        assert (row.status, row.message) == ("failed", "failed update: out of print")
+        assert (row.status, row.message) == ("failed", "out of print. Nothing was changed.")
         assert (row.failed_at, row.completed_at) == (LATER, None)
 
     def test_an_unknown_word_gives_way_to_a_known_end(self, user):

@@ -6,7 +6,6 @@ from django.db import models
 from django_q.models import Task
 
 from powercrud_tracking.config.dashboard_config import DashboardConfig, get_config
-from powercrud_tracking.factory import get_manager
 from powercrud_tracking.lifecycle import Status
 from powercrud_tracking.maintenance.imported import BackfillMapper, find_best, load_users
 from powercrud_tracking.recording.values import ValueBuilder
@@ -47,7 +46,7 @@ def make_task(**values):
 @pytest.fixture
 def mapper():
     fields = mapping.get_record_map(get_config()).fields
-    return BackfillMapper(get_config(), ValueBuilder(get_config(), fields, get_manager()))
+    return BackfillMapper(get_config(), ValueBuilder(get_config(), fields))
 
 
 class TestFindBest:
@@ -78,7 +77,7 @@ class TestReadResult:
         past = mapper.read_result(task, {}, "failed delete: locked")
 
         assert (past.values["status"], past.is_judged) == (Status.FAILED, True)
-        assert past.values["message"] == "failed delete: locked"
+        assert past.values["message"] == "locked. Nothing was changed."
 
     def test_a_failure_is_not_judged(self, mapper):
         past = mapper.read_result(make_task(success=False, result="bad"), {})

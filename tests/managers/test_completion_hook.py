@@ -57,4 +57,4 @@ class TestCompletionHook:
         self.complete(func="powercrud.tasks.bulk_delete_task", result=False)
 
         row = get_row()
-        assert (row.status, row.message) == (Status.FAILED, "failed delete: in use")
+        assert (row.status, row.message) == (Status.FAILED, "in use. Nothing was changed.")

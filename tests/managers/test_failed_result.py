@@ -32,7 +32,7 @@ class TestFailedResult:
 
         row = get_row()
         assert row.status == Status.FAILED
-        assert row.message == "The task returned 'no'"
+        assert row.message == "The task returned no."
         assert row.result_payload == "no"
         assert row.completed_at is None
 
@@ -63,7 +63,7 @@ class TestFailedResult:
         run_queued_task()
 
         row = get_row()
-        assert (row.status, row.message) == (Status.FAILED, "The task returned 'no'")
+        assert (row.status, row.message) == (Status.FAILED, "The task returned no.")
 
     @uses_worker
     def test_a_bulk_worker_that_was_launched_as_itself_is_known(self, manager):
@@ -73,7 +73,7 @@ class TestFailedResult:
 
         row = AsyncTaskRecord.objects.get()
         assert row.status == Status.FAILED
-        assert row.message.startswith("failed delete: ")
+        assert row.message.endswith("Nothing was changed.")
 
     def test_the_message_is_the_last_progress_text(self, manager):
         manager.async_task_lifecycle("create", NAME)
@@ -83,7 +83,7 @@ class TestFailedResult:
             "complete", NAME, func="powercrud.tasks.bulk_update_task", result=False
         )
 
-        assert get_row().message == "failed update: no stock"
+        assert get_row().message == "no stock. Nothing was changed."
 
     def test_the_message_is_the_row_s_progress_once_the_cache_is_empty(self, manager):
         manager.async_task_lifecycle("create", NAME)
@@ -94,7 +94,7 @@ class TestFailedResult:
             "complete", NAME, func="powercrud.tasks.bulk_update_task", result=False
         )
 
-        assert get_row().message == "failed update: no stock"
+        assert get_row().message == "no stock. Nothing was changed."
 
     def test_a_cleanup_that_brings_success_is_judged_too(self, manager):
         manager.async_task_lifecycle("create", NAME)

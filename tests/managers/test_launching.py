@@ -247,5 +247,5 @@ class TestLaunch:
 
         manager.launch_async_task(add, 1, 2, task_key=NAME)
 
-        assert get_row().status == Status.FAILED
+        assert get_row().status == Status.PENDING
         assert OrmQ.objects.count() == 2

@@ -8,7 +8,6 @@ from powercrud.async_manager import AsyncManager
 from powercrud_tracking import managers
 from powercrud_tracking.config.dashboard_config import DashboardConfig
 from powercrud_tracking.managers import ModelTrackingAsyncManager
-from tests.support.rows import NAME
 
 pytestmark = pytest.mark.django_db
 
@@ -60,15 +59,9 @@ class TestNames:
     @pytest.mark.parametrize(
         "name",
         [
-            "QUEUE_OPTIONS",
             "ModelTrackingAsyncManager",
             "TaskStillOpenError",
-            "find_launching_manager",
-            "take_ended",
         ],
     )
     def test_public_names_stay_importable(self, name):
         assert hasattr(managers, name)
-
-    def test_no_manager_is_launching_outside_a_launch(self):
-        assert managers.find_launching_manager(NAME) is None

@@ -197,8 +197,8 @@ class TestBulkTask:
         assert Task.objects.get().success is True
         assert row.status == Status.FAILED
         assert "Nut is broken and cannot be sold." in row.message
-        assert row.message == row.progress_payload
-        assert row.message.startswith("failed update: ")
+        assert row.progress_payload.startswith("failed update: [")
+        assert row.message.endswith("Nothing was changed.")
         assert row.result_payload is False
         assert row.completed_at is None
         assert row.failed_at is not None

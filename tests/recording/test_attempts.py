@@ -2,9 +2,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from powercrud_tracking.lifecycle import Status
+from powercrud_tracking.lifecycle import Event, Status
 from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
-from powercrud_tracking.recording.attempts import Ended, get_attempts, record_attempts
+from powercrud_tracking.recording.attempts import get_attempts, keep_attempts
+from powercrud_tracking.recording.recorder import RecordedEvent
 from powercrud_tracking.records import reading
 from powercrud_tracking.serialization.failures import Failure
 
@@ -31,8 +32,13 @@ def make_rows(*task_names, attempts=1, status=Status.FAILED, **values):
 
 def keep(at, *, failure=FAILURE, outcome=Status.FAILED, limit=1000):
     found = reading.read(reading.get_rows())
-    ended = {record.task_name: Ended(record.task_name, failure, at) for record in found}
-    record_attempts(found, ended, outcome=outcome, limit=limit)
+    events = {
+        record.task_name: RecordedEvent(
+            Event.FAIL, record.task_name, {"failed_at": at}, failure=failure
+        )
+        for record in found
+    }
+    keep_attempts(found, events, outcome=outcome, limit=limit)
 
 
 class TestRecordAttempts:
@@ -98,7 +104,7 @@ class TestRecordAttempts:
 
     def test_without_any_there_is_no_statement(self, at, django_assert_num_queries):
         with django_assert_num_queries(0):
-            record_attempts([], {}, outcome=Status.FAILED, limit=10)
+            keep_attempts([], {}, outcome=Status.FAILED, limit=10)
 
 
 class TestUncountedAttempts:

@@ -141,7 +141,7 @@ class TestDescribeFailure:
         assert result.startswith("Traceback (most recent call last):\n")
 
     def test_one_that_started_says_what_the_task_raised(self):
-        launch = Launch(None, NAME, started=True)
+        launch = Launch(None, NAME, is_started=True)
 
         message, result = launch.describe_failure(make_wrapped(ValueError("bad")))
 
@@ -150,7 +150,7 @@ class TestDescribeFailure:
         assert result.endswith("ValueError: bad\n")
 
     def test_a_timeout_speaks_for_itself(self):
-        launch = Launch(None, NAME, started=True)
+        launch = Launch(None, NAME, is_started=True)
 
         message, _ = launch.describe_failure(make_timeout())
 

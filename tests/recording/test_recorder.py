@@ -9,9 +9,14 @@ from django.utils import timezone
 
 from powercrud_tracking.config.dashboard_config import DashboardConfig
 from powercrud_tracking.factory import get_manager
-from powercrud_tracking.lifecycle import Event, Status
+from powercrud_tracking.lifecycle import TABLE, Event, Status
 from powercrud_tracking.models import AsyncTaskRecord
-from powercrud_tracking.recording.recorder import TaskStillOpenError, get_recorder
+from powercrud_tracking.recording.recorder import (
+    RecordedEvent,
+    TaskStillOpenError,
+    get_recorder,
+)
+from powercrud_tracking.recording.savepoints import find_open_transactions, savepoints
 from tests.project.models import (
     BespokeRecord,
     DefaultedRecord,
@@ -45,6 +50,17 @@ def recorder():
     return get_recorder(DashboardConfig())
 
 
+def record(recorder, event, task_name, values, defaults=None):
+    """Write an event as the manager does: a launch inserts, any other event updates first."""
+    recorded = RecordedEvent(event, task_name, values)
+    if event is Event.CREATE and "created_at" in values:
+        return recorder.insert(recorded, defaults or {}) or recorder.update(recorded)
+    written = recorder.update(recorded)
+    if written is None and TABLE[event].inserts:
+        written = recorder.insert(recorded, defaults or {})
+    return written
+
+
 def capture(model=AsyncTaskRecord):
     return CaptureQueriesContext(get_connection(model))
 
@@ -58,16 +74,16 @@ def get_verbs(captured):
 class TestOneStatement:
     def test_a_launch_is_one_insert(self, recorder):
         with capture() as captured:
-            recorder.record(Event.CREATE, NAME, {"created_at": AT, "user": "ada"})
+            record(recorder, Event.CREATE, NAME, {"created_at": AT, "user": "ada"})
 
         assert get_verbs(captured) == ["INSERT"]
 
     @pytest.mark.parametrize("event", [*EVENTS, "create"])
     def test_every_other_event_is_one_update(self, recorder, event):
-        recorder.record(Event.CREATE, NAME, {"created_at": AT})
+        record(recorder, Event.CREATE, NAME, {"created_at": AT})
 
         with capture() as captured:
-            recorder.record(Event(event), NAME, {"message": "text", "queue_id": "4c1b"})
+            record(recorder, Event(event), NAME, {"message": "text", "queue_id": "4c1b"})
 
         assert get_verbs(captured) == ["UPDATE"]
 
@@ -82,107 +98,108 @@ class TestOneStatement:
 
     def test_an_event_on_an_unknown_row_is_an_update_and_an_insert(self, recorder):
         with capture() as captured:
-            recorder.record(Event.PROGRESS, NAME, {"progress": "1/2"})
+            record(recorder, Event.PROGRESS, NAME, {"progress": "1/2"})
 
-        assert get_verbs(captured) == ["UPDATE", "INSERT"]
+        assert get_verbs(captured) == ["UPDATE", "UPDATE", "INSERT"]
         assert (get_row().status, get_row().progress_payload) == ("in_progress", "1/2")
 
     def test_a_second_launch_keeps_to_the_row_that_is_there(self, recorder):
-        recorder.record(Event.CREATE, NAME, {"created_at": AT, "user": "ada"})
+        record(recorder, Event.CREATE, NAME, {"created_at": AT, "user": "ada"})
 
-        written = recorder.record(
-            Event.CREATE, NAME, {"created_at": AT, "user": "eve", "func": "shop.tasks.sort"}
+        written = record(
+            recorder,
+            Event.CREATE,
+            NAME,
+            {"created_at": AT, "user": "eve", "func": "shop.tasks.sort"},
         )
 
-        assert written is True
+        assert written is not None
         assert (get_row().user_label, get_row().func) == ("ada", "shop.tasks.sort")
 
     @pytest.mark.django_db(transaction=True)
     def test_outside_a_transaction_there_is_no_savepoint(self, recorder):
         with capture() as captured:
-            recorder.record(Event.CREATE, NAME, {"created_at": AT})
-            recorder.record(Event.START, NAME, {"started_at": AT})
+            record(recorder, Event.CREATE, NAME, {"created_at": AT})
+            record(recorder, Event.START, NAME, {"started_at": AT})
 
         assert [query["sql"].split()[0] for query in captured] == ["INSERT", "UPDATE"]
 
 
 class TestRecord:
     def test_losing_a_task_without_a_row_makes_none(self, recorder):
-        written = recorder.record(Event.LOST, NAME, {"message": "no sign of life"})
+        written = record(recorder, Event.LOST, NAME, {"message": "no sign of life"})
 
-        assert written is False
+        assert written is None
         assert not AsyncTaskRecord.objects.exists()
 
     def test_an_event_on_one_task_leaves_the_others_alone(self, recorder):
         for name in (NAME, OTHER):
-            recorder.record(Event.CREATE, name, {"created_at": AT})
+            record(recorder, Event.CREATE, name, {"created_at": AT})
 
-        recorder.record(Event.COMPLETE, NAME, {"message": "done"})
+        record(recorder, Event.COMPLETE, NAME, {"message": "done"})
 
         assert (get_row(NAME).status, get_row(OTHER).status) == ("success", "pending")
 
-    def test_a_launch_of_an_open_name_is_refused_where_asked(self, recorder):
-        recorder.record(Event.CREATE, NAME, {"created_at": AT})
+    def test_a_launch_under_an_open_name_is_refused(self, recorder):
+        record(recorder, Event.CREATE, NAME, {"created_at": AT})
 
         with pytest.raises(TaskStillOpenError, match=f"The task {NAME} has not ended yet."):
-            recorder.record(Event.CREATE, NAME, {"created_at": AT, "user": "eve"}, refuse_open=True)
+            recorder.start_over(RecordedEvent(Event.CREATE, NAME, {"user": "eve"}), {})
 
         assert get_row().user_label == ""
 
     def test_each_start_counts(self, recorder):
         for _ in range(3):
-            recorder.record(Event.START, NAME, {"started_at": AT})
+            record(recorder, Event.START, NAME, {"started_at": AT})
 
         assert get_row().attempts == 3
 
     def test_updated_at_moves_each_time(self, recorder):
-        recorder.record(Event.CREATE, NAME, {"created_at": AT})
+        record(recorder, Event.CREATE, NAME, {"created_at": AT})
 
         for event in EVENTS:
             AsyncTaskRecord.objects.update(updated_at=AT)
-            recorder.record(Event(event), NAME, {"message": "text"})
+            record(recorder, Event(event), NAME, {"message": "text"})
             assert timezone.now() - get_row().updated_at < timedelta(seconds=10), event
 
     def test_a_name_as_long_as_its_field_is_kept_whole(self, recorder):
-        recorder.record(Event.CREATE, "n" * 255, {"created_at": AT})
+        record(recorder, Event.CREATE, "n" * 255, {"created_at": AT})
 
         assert get_row("n" * 255).task_name == "n" * 255
 
     def test_a_name_that_is_too_long_is_refused(self, recorder):
         with pytest.raises(ValueError, match=r"has 256 characters, its field 255\."):
-            recorder.record(Event.CREATE, "n" * 256, {"created_at": AT})
+            record(recorder, Event.CREATE, "n" * 256, {"created_at": AT})
 
         assert not AsyncTaskRecord.objects.exists()
 
     def test_names_are_never_part_of_the_statement(self, recorder):
         name = "'; DROP TABLE x; -- %s %(a)s \\"
 
-        recorder.record(Event.CREATE, name, {"created_at": AT, "message": "it's 100 %s"})
-        recorder.record(Event.FAIL, name, {"message": 'a "b" %s \\'})
+        record(recorder, Event.CREATE, name, {"created_at": AT, "message": "it's 100 %s"})
+        record(recorder, Event.FAIL, name, {"message": 'a "b" %s \\'})
 
         assert (get_row(name).status, get_row(name).message) == ("failed", 'a "b" %s \\')
 
     def test_what_the_database_refuses_is_raised_and_no_row_remains(self):
         recorder = get_recorder(DashboardConfig(record_model="project.InheritedRecord"))
 
-        with pytest.raises(IntegrityError):
-            recorder.record(
-                Event.CREATE, NAME, {"created_at": AT}, defaults=lambda: {"tenant": None}
-            )
+        with pytest.raises(IntegrityError), savepoints(find_open_transactions()):
+            record(recorder, Event.CREATE, NAME, {"created_at": AT}, defaults={"tenant": None})
 
         assert not InheritedRecord.objects.exists()
 
     def test_json_comes_back_as_it_went(self, recorder):
         value = {"a": [1, None, True, "ä", {"b": 1.5}]}
 
-        recorder.record(Event.CREATE, NAME, {"created_at": AT, "args": value})
-        recorder.record(Event.COMPLETE, NAME, {"result": value})
+        record(recorder, Event.CREATE, NAME, {"created_at": AT, "args": value})
+        record(recorder, Event.COMPLETE, NAME, {"result": value})
 
         assert (get_row().task_args, get_row().result_payload) == (value, value)
 
     def test_an_empty_json_value_is_null_in_the_database(self, recorder):
-        recorder.record(Event.CREATE, NAME, {"created_at": AT, "args": None})
-        recorder.record(Event.COMPLETE, NAME, {"result": None})
+        record(recorder, Event.CREATE, NAME, {"created_at": AT, "args": None})
+        record(recorder, Event.COMPLETE, NAME, {"result": None})
 
         assert AsyncTaskRecord.objects.filter(
             task_args__isnull=True, result_payload__isnull=True
@@ -216,6 +233,15 @@ class TestRecord:
         assert (row.message, row.result_payload) == ("a b", "a\ufffdb")
 
 
+def make_lost(task_name, at):
+    return RecordedEvent(
+        Event.LOST,
+        task_name,
+        {"message": "no activity", "failed_at": at},
+        silent_since=at - timedelta(hours=1),
+    )
+
+
 class TestLost:
     def test_only_open_and_silent_tasks_are_lost(self, recorder):
         now = timezone.now()
@@ -223,19 +249,15 @@ class TestLost:
             AsyncTaskRecord.objects.create(task_name=name, status=status)
         AsyncTaskRecord.objects.exclude(task_name="spoke").update(updated_at=AT)
 
-        lost = recorder.record_lost(
-            dict.fromkeys(["open", "spoke", "done", "unknown"], "no sign of life"),
-            at=now,
-            silent_since=now - timedelta(hours=1),
-        )
+        written = recorder.update_many(make_lost(name, now) for name in ("open", "spoke", "done"))
 
-        assert lost == ["open"]
+        assert [event.task_name for event in written] == ["open"]
         assert [get_row(name).status for name in ("open", "spoke", "done")] == [
             "lost",
             "pending",
             "success",
         ]
-        assert (get_row("open").message, get_row("open").failed_at) == ("no sign of life", now)
+        assert (get_row("open").message, get_row("open").failed_at) == ("no activity", now)
 
 
 class TestOwnTables:
@@ -297,8 +319,8 @@ class TestOwnTables:
         recorder = get_recorder(DashboardConfig(record_model="project.NameOnlyRecord"))
 
         with capture(NameOnlyRecord) as captured:
-            recorder.record(Event.CREATE, NAME, {"created_at": AT})
-            recorder.record(Event.PROGRESS, NAME, {"progress": "1/2"})
+            record(recorder, Event.CREATE, NAME, {"created_at": AT})
+            record(recorder, Event.PROGRESS, NAME, {"progress": "1/2"})
 
         assert get_verbs(captured) == ["INSERT", "UPDATE"]
 
@@ -325,12 +347,12 @@ class TestCallersTransaction:
 
     def test_an_update_that_is_refused_leaves_the_caller_s_rows_committed(self):
         recorder = get_recorder(DashboardConfig())
-        recorder.record(Event.CREATE, NAME, {"created_at": AT})
+        record(recorder, Event.CREATE, NAME, {"created_at": AT})
 
         with transaction.atomic():
             Widget.objects.create(name="before")
-            with pytest.raises(IntegrityError):
-                recorder.record(Event.COMPLETE, NAME, {"message": None})
+            with pytest.raises(IntegrityError), savepoints(find_open_transactions()):
+                record(recorder, Event.COMPLETE, NAME, {"message": None})
             Widget.objects.create(name="after")
 
         assert set(Widget.objects.values_list("name", flat=True)) == {"before", "after"}
@@ -406,18 +428,16 @@ class TestRouter:
         assert AsyncTaskRecord.objects.using("elsewhere").get().task_name == NAME
 
     def test_lost_tasks_are_written_where_the_router_says(self, recorder, elsewhere):
-        recorder.record(Event.CREATE, NAME, {"created_at": AT})
+        record(recorder, Event.CREATE, NAME, {"created_at": AT})
 
-        lost = recorder.record_lost(
-            {NAME: "silent"}, at=AT, silent_since=timezone.now() + timedelta(hours=1)
-        )
+        written = recorder.update_many([make_lost(NAME, timezone.now() + timedelta(hours=2))])
 
-        assert lost == [NAME]
+        assert [event.task_name for event in written] == [NAME]
         assert AsyncTaskRecord.objects.using("elsewhere").get().status == Status.LOST
 
-    def test_a_savepoint_is_made_there_and_not_in_the_caller_s_database(self, recorder, elsewhere):
+    def test_a_savepoint_is_made_there(self, manager, elsewhere):
         with transaction.atomic(using="elsewhere"), capture() as captured:
-            recorder.record(Event.CREATE, NAME, {"created_at": AT})
+            manager.async_task_lifecycle("create", NAME)
 
         assert [query["sql"].split()[0] for query in captured] == ["SAVEPOINT", "INSERT", "RELEASE"]
 

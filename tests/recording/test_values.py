@@ -11,12 +11,12 @@ from powercrud_tracking.config.dashboard_config import DashboardConfig
 from powercrud_tracking.lifecycle import TABLE, Event, Status
 from powercrud_tracking.recording.values import (
     PLUMBING,
+    Formatters,
     ValueBuilder,
     call_or_fall_back,
     get_failure,
 )
 from powercrud_tracking.records.mapping import get_record_map
-from powercrud_tracking.serialization import labels
 from tests.project.models import Widget
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC if settings.USE_TZ else None)
@@ -26,27 +26,13 @@ BESPOKE = DashboardConfig(
 )
 
 
-class Hooks:
-    """The built-in hooks."""
-
-    def format_user(self, user):
-        return labels.format_user(user)
-
-    def format_objects(self, objects):
-        return labels.format_objects(objects)
-
-    def format_payload(self, payload):
-        return payload
+def explode(value):
+    raise RuntimeError("no payload")
 
 
-class BrokenHooks(Hooks):
-    def format_payload(self, payload):
-        raise RuntimeError("no payload")
-
-
-def make_builder(config=None, hooks=None):
+def make_builder(config=None, **formatters):
     config = config or DashboardConfig()
-    return ValueBuilder(config, get_record_map(config).fields, hooks or Hooks())
+    return ValueBuilder(config, get_record_map(config).fields, Formatters(**formatters))
 
 
 class TestFit:
@@ -104,21 +90,32 @@ class TestFit:
     def test_the_patterns_of_the_configuration_redact(self):
         builder = make_builder(DashboardConfig(redact=("colou?r",)))
 
-        assert builder.to_json({"Color": 1, "password": 2}) == {"Color": "********", "password": 2}
+        stored = builder.fit("extra", {"Color": 1, "password": 2})
+
+        assert stored == {"Color": "********", "password": 2}
 
 
 class TestBuild:
-    @pytest.mark.parametrize("event", list(Event), ids=str)
-    def test_it_names_only_what_the_table_of_events_writes(self, event):
-        values = make_builder().build(event, {"message": "m", "result": 1, "timestamp": AT})
-
+    @pytest.mark.parametrize(
+        ("event", "values"),
+        [
+            (Event.CREATE, make_builder().build_create({})),
+            (Event.START, make_builder().build_start({})),
+            (Event.PROGRESS, make_builder().build_progress({})),
+            (Event.COMPLETE, make_builder().build_end(Status.SUCCESS, "m", {})),
+            (Event.FAIL, make_builder().build_end(Status.FAILED, "m", {})),
+            (Event.CLEANUP, make_builder().build_cleanup(Status.LOST, "m", {"result": 1})),
+            (Event.LOST, make_builder().build_lost("m", AT)),
+        ],
+        ids=[str(event) for event in Event],
+    )
+    def test_it_names_only_what_the_table_of_events_writes(self, event, values):
         assert values.keys() <= TABLE[event].writes.keys()
 
     def test_create(self):
         user = get_user_model()(pk=7, username="ada")
 
-        values = make_builder().build(
-            Event.CREATE,
+        values = make_builder().build_create(
             {
                 "user": user,
                 "affected_objects": ["a", "b"],
@@ -150,7 +147,7 @@ class TestBuild:
         }
 
     def test_create_with_nothing(self):
-        values = make_builder().build(Event.CREATE, {"timestamp": AT})
+        values = make_builder().build_create({"timestamp": AT})
 
         assert values == {
             "user": "",
@@ -163,31 +160,29 @@ class TestBuild:
             "cluster": "",
             "extra": None,
             "message": "",
-            "queue_id": "",
             "created_at": AT,
         }
 
     def test_an_anonymous_user_has_no_key(self):
-        values = make_builder().build(Event.CREATE, {"user": AnonymousUser()})
+        values = make_builder().build_create({"user": AnonymousUser()})
 
         assert (values["user"], values["launched_by_id"]) == ("", "")
 
     def test_plumbing_is_no_argument(self):
         kwargs = {**dict.fromkeys(PLUMBING, "x"), "depth": 2}
 
-        values = make_builder().build(Event.CREATE, {"task_kwargs": kwargs})
+        values = make_builder().build_create({"task_kwargs": kwargs})
 
         assert values["kwargs"] == {"depth": 2}
 
     def test_a_function_is_called_by_its_path(self):
-        values = make_builder().build(Event.CREATE, {"func": get_failure})
+        values = make_builder().build_create({"func": get_failure})
 
         assert values["func"] == "powercrud_tracking.recording.values.get_failure"
 
     def test_a_queryset_is_not_evaluated(self, django_assert_num_queries, db):
         with django_assert_num_queries(0):
-            values = make_builder().build(
-                Event.CREATE,
+            values = make_builder().build_create(
                 {"affected_objects": Widget.objects.all(), "task_args": [Widget.objects.all()]},
             )
 
@@ -196,13 +191,13 @@ class TestBuild:
     def test_a_generator_is_not_consumed(self):
         numbers = iter([1, 2])
 
-        make_builder().build(Event.CREATE, {"affected_objects": numbers, "task_args": [numbers]})
+        make_builder().build_create({"affected_objects": numbers, "task_args": [numbers]})
 
         assert list(numbers) == [1, 2]
 
     def test_start(self):
-        values = make_builder().build(
-            Event.START, {"worker": "host:1", "func": "math.floor", "timestamp": AT}
+        values = make_builder().build_start(
+            {"worker": "host:1", "func": "math.floor", "timestamp": AT}
         )
 
         assert (values["started_at"], values["worker"], values["func"]) == (
@@ -212,45 +207,43 @@ class TestBuild:
         )
 
     def test_progress_never_brings_a_message(self):
-        values = make_builder().build(
-            Event.PROGRESS, {"message": "1/2", "progress_payload": "2/2", "timestamp": AT}
+        values = make_builder().build_progress(
+            {"message": "1/2", "progress_payload": "2/2", "timestamp": AT}
         )
 
         assert values == {"progress": "2/2"}
 
     def test_progress_without_a_payload_is_its_message(self):
-        values = make_builder().build(Event.PROGRESS, {"message": "1/2"})
+        values = make_builder().build_progress({"message": "1/2"})
 
         assert values == {"progress": "1/2"}
 
     def test_complete(self):
-        values = make_builder().build(
-            Event.COMPLETE, {"message": "done", "result": {"n": 1}, "timestamp": AT}
+        values = make_builder().build_end(
+            Status.SUCCESS, "done", {"result": {"n": 1}, "timestamp": AT}
         )
 
         assert values == {"result": {"n": 1}, "message": "done", "completed_at": AT}
 
     def test_complete_without_a_message_leaves_the_row_s(self):
-        values = make_builder().build(Event.COMPLETE, {"timestamp": AT})
+        values = make_builder().build_end(Status.SUCCESS, None, {"timestamp": AT})
 
         assert values == {"result": None, "completed_at": AT}
 
     def test_fail_has_the_reason_as_message_and_the_whole_result(self):
         text = "bad : Traceback (most recent call last):\n  File\nValueError: bad\n"
 
-        values = make_builder().build(
-            Event.FAIL, {"message": text, "result": text, "timestamp": AT}
+        values = make_builder().build_end(
+            Status.FAILED, "ValueError: bad", {"result": text, "timestamp": AT}
         )
 
         assert values == {"result": text, "message": "ValueError: bad", "failed_at": AT}
 
     def test_lost(self):
-        values = make_builder().build(Event.LOST, {"message": "Lost.", "timestamp": AT})
-
-        assert values == {"message": "Lost.", "failed_at": AT}
+        assert make_builder().build_lost("Lost.", AT) == {"message": "Lost.", "failed_at": AT}
 
     @pytest.mark.parametrize(
-        ("brought", "ended"),
+        ("incoming", "end_time"),
         [
             (None, {}),
             (Status.SUCCESS, {"completed_at": AT}),
@@ -259,39 +252,31 @@ class TestBuild:
         ],
         ids=str,
     )
-    def test_cleanup_brings_the_end_time_of_its_status(self, brought, ended):
-        values = make_builder().build(Event.CLEANUP, {"timestamp": AT}, brought)
+    def test_cleanup_brings_the_end_time_of_its_status(self, incoming, end_time):
+        values = make_builder().build_cleanup(incoming, None, {"timestamp": AT})
 
-        assert values == {"cleaned": True, **ended}
+        assert values == {"cleaned": True, **end_time}
 
     def test_cleanup_brings_message_and_result_if_it_has_them(self):
-        values = make_builder().build(
-            Event.CLEANUP, {"message": "gone", "result": 0, "timestamp": AT}
-        )
+        values = make_builder().build_cleanup(None, "gone", {"result": 0, "timestamp": AT})
 
         assert values == {"cleaned": True, "message": "gone", "result": 0}
 
-    def test_a_payload_whose_hook_raises_is_stored_as_it_is(self, caplog):
-        values = make_builder(hooks=BrokenHooks()).build(
-            Event.CREATE, {"task_args": [{"token": "t"}]}
-        )
+    def test_a_payload_whose_formatter_raises_is_stored_as_it_is(self, caplog):
+        values = make_builder(payload=explode).build_create({"task_args": [{"token": "t"}]})
 
         assert values["args"] == [{"token": "********"}]
         assert "RuntimeError: no payload" in caplog.text
 
-    def test_a_hook_may_be_any_callable(self):
-        hooks = Hooks()
-        hooks.format_user = functools.partial("{} of {}".format, "king")
+    def test_a_formatter_may_be_any_callable(self):
+        formatter = functools.partial("{} of {}".format, "king")
 
-        values = make_builder(hooks=hooks).build(Event.CREATE, {"user": "Wales"})
+        values = make_builder(user=formatter).build_create({"user": "Wales"})
 
         assert values["user"] == "king of Wales"
 
-    def test_a_hook_of_any_name_falls_back_to_its_own_built_in_one(self):
-        hooks = Hooks()
-        hooks.format_objects = BrokenHooks().format_payload
-
-        values = make_builder(hooks=hooks).build(Event.CREATE, {"affected_objects": ["a", "b"]})
+    def test_objects_whose_formatter_raises_get_the_built_in_label(self):
+        values = make_builder(objects=explode).build_create({"affected_objects": ["a", "b"]})
 
         assert values["objects"] == "a, b"
 

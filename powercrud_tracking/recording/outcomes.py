@@ -1,0 +1,83 @@
+"""How a task ended: what its result and its last progress say, in words."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from powercrud_tracking.lifecycle import Status
+from powercrud_tracking.recording.values import call_or_fall_back
+from powercrud_tracking.serialization import payloads
+from powercrud_tracking.serialization.bulk_results import (
+    describe_bulk_failure,
+    describe_bulk_success,
+)
+from powercrud_tracking.serialization.failures import BULK_WORKERS, is_failed_result
+
+_last_end: tuple[str, datetime] | None = None
+"""The end that was recorded last in this process: django-q2's id of the task, and when it
+stopped. Between the completion hook and the signal ``post_execute`` lies django-q2's own code,
+and a process handles one end after the other; threads that do so at once write it twice."""
+
+
+def judge(
+    func: str,
+    result: Any,
+    *,
+    is_failed: Callable[[str, Any], bool],
+    progress: str | None,
+    find_progress: Callable[[], str | None] = lambda: None,
+    limit: int,
+    redact: re.Pattern[str] | None,
+) -> tuple[Status, str | None]:
+    """Return whether a task that raised nothing succeeded, and what to say of it.
+
+    Args:
+        func: the dotted path of its function.
+        result: what it returned.
+        is_failed: ``FAILED_RESULT``; if it raises, the built-in one is called.
+        progress: its last progress text, if that is known.
+        find_progress: called for it if the task failed and it is not known.
+        limit: maximum bytes of the message.
+        redact: keys whose values are not shown.
+
+    Returns:
+        Success with a message or ``None``, or failed with the reason.
+    """
+    if not call_or_fall_back(is_failed, is_failed_result, func, result):
+        known = progress if func in BULK_WORKERS else None
+        return Status.SUCCESS, describe_bulk_success(known) if known else None
+    # PowerCRUD's bulk workers catch every exception: why they failed is only there.
+    progress = progress or find_progress()
+    if not progress:
+        return Status.FAILED, _describe_result(result, limit, redact)
+    if func in BULK_WORKERS:
+        return Status.FAILED, describe_bulk_failure(progress, redact=redact)
+    return Status.FAILED, progress
+
+
+def _describe_result(result: Any, limit: int, redact: re.Pattern[str] | None) -> str:
+    """Return what a task returned, bounded and redacted, whatever its methods do."""
+    if result is None or isinstance(result, bool):
+        return f"The task returned {result}."
+    room = max(limit - len("The task returned ."), 2)
+    shown = payloads.to_line(payloads.to_text(result, limit=room, redact=redact))
+    return f"The task returned {shown}."
+
+
+def remember_end(payload: Mapping[str, Any]) -> None:
+    """Remember which end has been recorded, for ``is_recorded()``."""
+    global _last_end
+    task_id, stopped = payload.get("django_q2_task_id"), payload.get("timestamp")
+    if task_id is not None and stopped is not None:
+        _last_end = (task_id, stopped)
+
+
+def is_recorded(task_id: str, stopped: datetime) -> bool:
+    """Return whether this end is the one that has just been recorded in this process.
+
+    Args:
+        task_id: django-q2's id of the task; its name may be used again.
+        stopped: when this attempt ended.
+    """
+    return _last_end == (task_id, stopped)

@@ -1,0 +1,110 @@
+"""Recording never breaks the transaction of whoever launches a task, and loses no row by it."""
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import DatabaseError, connections, router, transaction
+
+from powercrud_tracking.factory import get_manager
+from powercrud_tracking.managers import ModelTrackingAsyncManager
+from powercrud_tracking.models import AsyncTaskRecord
+from tests.project.models import Widget
+
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+
+NAME = "nightly"
+
+
+def add(a, b, task_key):
+    return a + b
+
+
+def query_in_vain(*args):
+    """Run a query that the database refuses, in the database of the caller."""
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT * FROM no_such_table")
+
+
+def query_in_vain_and_hide_it(*args):
+    """The same, without letting anybody know: PostgreSQL's transaction is unusable all the same."""
+    try:
+        query_in_vain()
+    except DatabaseError:
+        return {}
+    return {}
+
+
+class UnprintableWidget(Widget):
+    class Meta:
+        proxy = True
+        app_label = "project"
+
+    def __str__(self):
+        query_in_vain()
+        return "never"
+
+
+KEYS = ("FORMAT_USER", "FORMAT_OBJECTS", "FORMAT_PAYLOAD", "CREATE_DEFAULTS")
+
+
+@pytest.mark.parametrize("function", [query_in_vain, query_in_vain_and_hide_it])
+@pytest.mark.parametrize("key", KEYS)
+def test_a_query_that_fails_in_a_function_of_the_project(settings, key, function):
+    settings.POWERCRUD_ASYNC_DASHBOARD = {key: f"{__name__}.{function.__name__}"}
+    user = get_user_model().objects.create_user("ada")
+
+    with transaction.atomic():
+        Widget.objects.create(name="Bolt")
+        get_manager().launch_async_task(
+            add, 1, 2, task_key=NAME, user=user, affected_objects=["Bolt"]
+        )
+
+    assert Widget.objects.get().name == "Bolt"
+    row = AsyncTaskRecord.objects.get()
+    assert (row.task_name, row.status, row.launched_by_id) == (NAME, "pending", str(user.pk))
+
+
+def test_a_query_that_fails_in_the_text_of_an_object():
+    with transaction.atomic():
+        widget = UnprintableWidget.objects.create(name="Bolt")
+        get_manager().launch_async_task(add, 1, 2, task_key=NAME, affected_objects=[widget])
+
+    assert Widget.objects.get().name == "Bolt"
+    assert AsyncTaskRecord.objects.get().task_name == NAME
+
+
+def test_a_failed_result_function_whose_query_fails(settings):
+    settings.POWERCRUD_ASYNC_DASHBOARD = {"FAILED_RESULT": f"{__name__}.query_in_vain"}
+
+    with transaction.atomic():
+        Widget.objects.create(name="Bolt")
+        get_manager().async_task_lifecycle("complete", NAME, result=1)
+
+    assert Widget.objects.get().name == "Bolt"
+    assert AsyncTaskRecord.objects.get().status == "success"
+
+
+@pytest.mark.parametrize("in_transaction", [False, True], ids=["outside", "in a transaction"])
+def test_create_defaults_of_a_subclass_that_raise_cost_no_row(in_transaction, caplog):
+    class ShopManager(ModelTrackingAsyncManager):
+        def get_create_defaults(self, task_name, payload):
+            raise LookupError("no tenant")
+
+    if in_transaction:
+        with transaction.atomic():
+            ShopManager().async_task_lifecycle("create", NAME)
+    else:
+        ShopManager().async_task_lifecycle("create", NAME)
+
+    assert AsyncTaskRecord.objects.get().task_name == NAME
+    assert "no tenant" in caplog.text
+
+
+def test_a_launch_in_a_transaction_costs_one_savepoint(django_assert_num_queries):
+    manager = get_manager()
+    using = router.db_for_write(AsyncTaskRecord)
+    with (
+        transaction.atomic(using=using),
+        # SAVEPOINT, INSERT, RELEASE SAVEPOINT.
+        django_assert_num_queries(3, connection=connections[using]),
+    ):
+        manager.async_task_lifecycle("create", NAME, user="ada", affected_objects=["Bolt"])
