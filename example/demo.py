@@ -31,7 +31,7 @@ LINES_OF_LOG = 40
 
 @dataclass(frozen=True, kw_only=True)
 class Child:
-    """A process of ours and the file with what it said."""
+    """A child process and its log file."""
 
     name: str
     log: Path
@@ -41,7 +41,7 @@ class Child:
         return self.process.poll() is not None
 
     def stop(self) -> None:
-        """End it in peace if it lets us, then whatever is left of its process group."""
+        """Terminate it, then kill what is left of its process group."""
         self.process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(SECONDS_TO_STOP)
@@ -73,7 +73,7 @@ def parse_arguments() -> argparse.Namespace:
         metavar="DIRECTORY",
         help="where its databases and logs are kept; default example/var",
     )
-    parser.add_argument("--check", action="store_true", help="try it all out, then stop")
+    parser.add_argument("--check", action="store_true", help="test it, then stop")
     return parser.parse_args()
 
 
@@ -91,7 +91,7 @@ def serve(var_dir: Path, port: int) -> int:
 
 
 def check(var_dir: Path) -> int:
-    """Use the demo as a person would; return 1 if a row does not say what happened."""
+    """Use the demo as a person would; return 1 if a row or a page is wrong."""
     prepare(var_dir)
     # It needs Django's apps, which prepare() has loaded.
     from demo_check import find_faults
@@ -108,7 +108,7 @@ def check(var_dir: Path) -> int:
     for fault in faults:
         print(f"WRONG  {fault}")
     if not faults:
-        print("Every row says what happened.")
+        print("All rows and pages are correct.")
     return 1 if faults else 0
 
 
@@ -128,7 +128,7 @@ def prepare(var_dir: Path) -> None:
 
 @contextmanager
 def running(var_dir: Path, port: int):
-    """Start the web server and the cluster; stop both at the end, come what may."""
+    """Start the web server and the cluster; stop both at the end."""
     commands = {
         "web": ["runserver", "--noreload", f"{HOST}:{port}"],
         "cluster": ["qcluster"],

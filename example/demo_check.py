@@ -1,4 +1,4 @@
-"""Use the running bookshop as a person would, and hold each row against what happened.
+"""Use the running bookshop as a person would, and compare each row with what happened.
 
 Imported by ``demo.py --check`` once Django is set up on the database of that bookshop.
 """
@@ -38,7 +38,7 @@ class Answer:
 
 
 class Visitor:
-    """A person at a browser that keeps cookies and sends what PowerCRUD's scripts send."""
+    """A browser: it keeps cookies and sends the requests of PowerCRUD's scripts."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -75,7 +75,7 @@ class Visitor:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A bulk form to send, what its row must say, and what must have become of the objects."""
+    """A bulk form to submit, the expected row, and the expected objects afterwards."""
 
     name: str
     url_name: str
@@ -90,12 +90,12 @@ class Job:
 
 
 def find_faults(address: str) -> list[str]:
-    """Return in words whatever is not as it should be; print the rows on the way."""
+    """Return the problems, in words; print the rows."""
     visitor, reader, stranger = Visitor(address), Visitor(address), Visitor(address)
     visitor.log_in("admin")
     reader.log_in("reader")
-    # From here on the web process holds the admin's template tags, with which PowerCRUD
-    # alone cannot queue a bulk update any more.
+    # From here on the web process has loaded the admin's template tags. PowerCRUD's own launch
+    # cannot pickle a bulk update then.
     faults = [*check_answer(visitor.get(reverse("admin:bookshop_book_changelist")), "Admin", 200)]
 
     jobs, names = build_jobs(), {}
@@ -120,7 +120,7 @@ def find_faults(address: str) -> list[str]:
 
 
 def build_jobs() -> list[Job]:
-    """Return jobs on books and authors that do not overlap, so that they may run at once."""
+    """Return jobs on books and authors that do not overlap, so that they can run in parallel."""
     sellable = Book.objects.filter(out_of_print=False)
     in_stock = list(sellable.filter(in_stock=True).values_list("pk", flat=True))
     to_price, to_delete = in_stock[:20], in_stock[20:25]
@@ -128,7 +128,7 @@ def build_jobs() -> list[Job]:
     missing = list(sellable.filter(in_stock=False).values_list("pk", flat=True)[:11])
     to_stock = [*missing, unsaveable.pk]
     authors = list(Author.objects.values_list("pk", flat=True)[:3])
-    # What BookView's formatter makes of the user, and what the built-in one does.
+    # The user label of BookView's formatter, and of the built-in one.
     formatted, plain = "Ada Keller (admin)", "admin"
     return [
         Job(
@@ -232,7 +232,7 @@ def check_record(job: Job, record: AsyncTaskRecord | None) -> Iterator[str]:
 
 
 def check_pages(job: Job, task_name: str, visitor: Visitor, reader: Visitor) -> Iterator[str]:
-    """The poll, the list and the task's own page; to somebody without rights, no reason."""
+    """Check the poll, the list and the task page; without permission no reason is shown."""
     path, query = reverse("powercrud:async_progress"), [("task_name", task_name)]
     answer = visitor.get(path, query)
     yield from check_answer(answer, "The poll", STOP_POLLING, f'"{job.status}"')
@@ -240,9 +240,9 @@ def check_pages(job: Job, task_name: str, visitor: Visitor, reader: Visitor) -> 
     if escape(job.message) not in progress:
         yield f"the poll says {progress!r}, without {job.message!r}"
     answer = reader.get(path, query)
-    yield from check_answer(answer, "The poll for a stranger", STOP_POLLING, f'"{job.status}"')
+    yield from check_answer(answer, "The poll for another user", STOP_POLLING, f'"{job.status}"')
     if job.message and "out of print" in answer.text:
-        yield "the poll tells a stranger the reason"
+        yield "the poll shows the reason to another user"
 
     detail = reverse("powercrud_tracking:detail", args=[task_name])
     words = [escape(job.user), escape(job.message), str(job.status.label)]
@@ -252,7 +252,7 @@ def check_pages(job: Job, task_name: str, visitor: Visitor, reader: Visitor) -> 
 
 
 def check_access(visitor: Visitor, reader: Visitor, stranger: Visitor) -> Iterator[str]:
-    """Who may see which page."""
+    """Check who may see which page."""
     tasks, books = reverse("powercrud_tracking:list"), reverse("books-list")
     yield from check_answer(visitor.get(books), "The list of books", 200, "Bulk Edit")
     yield from check_answer(reader.get(books), "The list of books for a reader", 200)
@@ -264,7 +264,7 @@ def check_access(visitor: Visitor, reader: Visitor, stranger: Visitor) -> Iterat
 
 
 def check_policies(visitor: Visitor) -> Iterator[str]:
-    """Our pages allow nothing inline; PowerCRUD's could not work like that."""
+    """Check the Content-Security-Policy: strict for our pages, loose for PowerCRUD's."""
     for name in ("powercrud_tracking:list", "powercrud_tracking:mine", "books-list"):
         policy = visitor.get(reverse(name)).headers.get("Content-Security-Policy", "")
         is_strict = "default-src 'none'" in policy and "unsafe" not in policy
@@ -282,7 +282,7 @@ def check_answer(answer: Answer, name: str, status: int, *words: str) -> Iterato
 
 
 def print_table(records: Iterable[AsyncTaskRecord]) -> None:
-    head = ["Task", "Function", "Who", "Objects", "Status", "Started", "Ended", "Message"]
+    head = ["Task", "Function", "User", "Objects", "Status", "Started", "Ended", "Message"]
     rows = [
         [
             record.task_name[:8],

@@ -1,7 +1,7 @@
-"""Run the bookshop for somebody who edits it or the package: what is edited is what runs.
+"""Run the bookshop for development: web server and cluster reload when a file changes.
 
-Django's web server reloads itself. The cluster is started anew when a Python file has changed:
-it ends what it is working on first, so that no task is cut off.
+Django's web server reloads itself. The cluster is restarted when a Python file has changed; it
+finishes its running tasks first.
 """
 
 import signal
@@ -54,13 +54,13 @@ def serve(var_dir: Path) -> int:
                 seen = look()
                 while look() == seen and not web.has_ended():
                     time.sleep(1)
-            print("A file has changed: the cluster starts anew.", flush=True)
+            print("A file has changed: restarting the cluster.", flush=True)
         print_logs([web])
     return 1
 
 
 def look() -> dict[Path, float]:
-    """Return when each watched file was changed last."""
+    """Return the modification time of each watched file."""
     files = (path for folder in WATCHED for path in folder.rglob("*.py"))
     return {path: path.stat().st_mtime for path in files if path.exists()}
 

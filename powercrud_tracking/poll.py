@@ -77,7 +77,9 @@ def _get_text(manager: AsyncManager, record: Record, request: HttpRequest) -> st
         cached = manager.get_progress(record.task_name)
         return cached if cached and cached != manager.STATUSES.PENDING else record.progress or ""
     if record.status is Status.SUCCESS:
-        return record.progress or record.message or ""
+        # The last progress of PowerCRUD's bulk workers is raw; the message says it in words.
+        is_bulk = record.func in BULK_WORKERS
+        return (is_bulk and record.message) or record.progress or record.message or ""
     return record.message or "" if _may_read(record, manager.config, request) else ""
 
 

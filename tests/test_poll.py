@@ -104,6 +104,17 @@ class TestFinished:
 
         assert poll(client)[1]["progress"] == "completed update: 3 processed"
 
+    def test_a_bulk_success_has_its_message_and_not_the_raw_progress(self, client):
+        AsyncTaskRecord.objects.create(
+            task_name=NAME,
+            status="success",
+            func="powercrud.tasks.bulk_update_task",
+            message="3 updated",
+            progress_payload="completed update: 3 processed",
+        )
+
+        assert poll(client)[1]["progress"] == "3 updated"
+
     def test_a_lost_task_is_a_failure_that_says_so(self, client, manager):
         AsyncTaskRecord.objects.create(task_name=NAME, status="lost", message="Lost: nobody knows.")
 

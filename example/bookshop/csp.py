@@ -1,4 +1,4 @@
-"""What a page of the bookshop may load and run, by whose page it is."""
+"""The Content-Security-Policy of each page: strict for powercrud_tracking, loose for others."""
 
 from collections.abc import Callable
 

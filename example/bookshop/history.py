@@ -1,6 +1,6 @@
-"""A week of tasks that never ran, so that the demo has something to show.
+"""A week of made-up tasks, so that the demo has something to show.
 
-By chance but always alike: the same hour of the week has the same tasks, whenever it is asked.
+They are random but reproducible: the same hour of the week always has the same tasks.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,9 +12,13 @@ from uuid import UUID
 
 from powercrud_tracking.lifecycle import Status
 from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
+from powercrud_tracking.serialization.bulk_results import (
+    describe_bulk_failure,
+    describe_bulk_success,
+)
 
 MARK = {"demo": True}
-"""What ``extra`` of each of these records holds."""
+"""The ``extra`` of each of these records."""
 
 DAYS = 7
 RETRY = timedelta(seconds=45)
@@ -27,7 +31,7 @@ SHOP = "/srv/bookshop"
 
 
 type People = dict[str, tuple[str, str]]
-"""The key and the label of each name."""
+"""User name to primary key and label."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +39,8 @@ class Fault:
     """One way to fail.
 
     Args:
-        exception: the class, as a traceback names it; empty for what PowerCRUD's workers swallow.
-        message: what it says.
+        exception: the class, as a traceback names it; empty if PowerCRUD's worker catches it.
+        message: of the exception, or PowerCRUD's last progress text.
         frames: file, line, function and code of each frame, outermost first.
         at: the share of the work after which it happens.
     """
@@ -48,7 +52,9 @@ class Fault:
 
     @property
     def reason(self) -> str:
-        return f"{self.exception}: {self.message}" if self.exception else self.message
+        if self.exception:
+            return f"{self.exception}: {self.message}"
+        return describe_bulk_failure(self.message)
 
     @property
     def traceback(self) -> str:
@@ -62,13 +68,13 @@ class Fault:
 
     @property
     def result(self) -> str | bool:
-        """What django-q2 keeps of it."""
+        """The result that django-q2 stores."""
         return f"{self.message} : {self.traceback}" if self.frames else False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A function, what it costs, and how it fails."""
+    """A function, how long it takes, and how it fails."""
 
     func: str
     weight: int
@@ -235,7 +241,7 @@ NIGHTLY = Kind(
 
 @dataclass
 class Task:
-    """A record in the making, with its failed attempts."""
+    """A record and its failed attempts."""
 
     record: AsyncTaskRecord
     attempts: list[AsyncTaskAttempt]
@@ -247,8 +253,8 @@ def build_history(
     """Return the records of a week, all finished before now, and their failed attempts.
 
     Args:
-        now: where the week ends.
-        people: the key and the label of each name that the kinds use; ``""`` is nobody.
+        now: the end of the week.
+        people: the users that the kinds name; ``""`` is nobody.
     """
     hour = now.replace(minute=0, second=0, microsecond=0)
     hours = [hour - timedelta(hours=back) for back in reversed(range(DAYS * 24 + 1))]
@@ -265,17 +271,17 @@ def build_history(
 
 def _get_end(record: AsyncTaskRecord) -> datetime:
     end = record.completed_at or record.failed_at
-    assert end is not None, "all of this is over"
+    assert end is not None, "every task has ended"
     return end
 
 
 def _get_start(record: AsyncTaskRecord) -> datetime:
-    assert record.started_at is not None, "all of this has been started"
+    assert record.started_at is not None, "every task was started"
     return record.started_at
 
 
 def _build_hour(hour: datetime, *, days_ago: int, people: People) -> Iterator[Task]:
-    # Of its own for each hour of the week, or an hour would change with the time of asking.
+    # A seed for each hour of the week, so that an hour does not depend on the time of the call.
     random = Random(f"{days_ago} {hour.hour}")
     times = sorted(random.uniform(0, 3600) for _ in range(_count(hour, random)))
     for seconds in times:
@@ -303,7 +309,7 @@ def _build_task(kind: Kind, at: datetime, *, days_ago: int, random: Random, peop
     cost = (kind.seconds + items * kind.seconds_an_item) * random.lognormvariate(0, 0.35)
     waited = random.lognormvariate(-0.9, 0.8) * (4 if 9 <= at.hour < 12 else 1)
     started = at + timedelta(seconds=waited)
-    # Four days ago nothing worked the queue for 35 minutes.
+    # Four days ago no cluster was running for 35 minutes.
     if days_ago == 4 and at.hour == 15 and at.minute < 35:
         started = at.replace(minute=35, second=0) + timedelta(seconds=random.uniform(1, 240))
     record = AsyncTaskRecord(
@@ -355,7 +361,7 @@ def _end(task: Task, kind: Kind, *, items: int, cost: float, days_ago: int, rand
 
 def _find_fault(kind: Kind, at: datetime, *, days_ago: int, random: Random) -> Fault | None:
     chance = random.random()
-    # Two days ago the supplier's server was down for three hours, and a report had no room.
+    # Two days ago the supplier's server was down for three hours; three days ago a disk was full.
     if kind.func == FETCH and days_ago == 2 and 10 <= at.hour < 13:
         return UNREACHABLE
     if kind is NIGHTLY and days_ago == 3:
@@ -367,11 +373,11 @@ def _succeed(record: AsyncTaskRecord, kind: Kind, items: int, cost: float) -> No
     record.status = Status.SUCCESS
     record.completed_at = _get_start(record) + timedelta(seconds=cost)
     record.failed_at = None
-    record.message = "Task completed successfully"
     is_bulk = kind.func.startswith("powercrud.")
     record.result_payload = is_bulk or {kind.noun: items}
     done = f"completed {record.func.split('_')[1]}: {items} processed"
     record.progress_payload = done if is_bulk else f"{kind.word}: {items}/{items}"
+    record.message = describe_bulk_success(record.progress_payload) or "Task completed successfully"
 
 
 def _fail(task: Task, fault: Fault, kind: Kind, items: int, cost: float) -> None:

@@ -1,4 +1,4 @@
-"""What a visitor can start with a button on the home page."""
+"""The tasks that a button on the home page starts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ class Job:
     """A button and the task behind it.
 
     Args:
-        name: word in the address.
-        label: what the button says.
-        hint: what will happen.
-        func: what runs.
-        objects: what it works on.
-        permission: what it takes; empty if a login is enough.
+        name: in the URL.
+        label: of the button.
+        hint: the text beside the button.
+        func: the task function.
+        objects: the label of the objects it works on.
+        permission: required to start it; empty if a login is enough.
     """
 
     name: str
@@ -33,7 +33,7 @@ JOBS = {
         Job(
             name="recalculate-prices",
             label="Recalculate all prices",
-            hint="Takes about half a minute and says how far it is.",
+            hint="Takes about half a minute and reports its progress.",
             func=tasks.recalculate_prices,
             objects="all books",
             permission="bookshop.change_book",

@@ -17,7 +17,7 @@ class Author(models.Model):
 
 
 class Book(models.Model):
-    """A title on the shop's list. One that is out of print cannot be in stock."""
+    """A book that is out of print cannot be in stock."""
 
     class Genre(models.TextChoices):
         NOVEL = "novel", "Novel"

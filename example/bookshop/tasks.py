@@ -1,4 +1,4 @@
-"""Work that the bookshop does in the background: ordinary functions that report progress."""
+"""The background tasks of the bookshop: ordinary functions that report progress."""
 
 import time
 from decimal import Decimal
@@ -10,7 +10,7 @@ from powercrud_tracking.progress import track
 from .models import Book
 
 SECONDS_A_BOOK = 0.2
-"""What the work pretends to cost, so that it can be watched."""
+"""A delay, so that the progress can be watched."""
 
 
 class SupplierUnreachableError(Exception):

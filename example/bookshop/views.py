@@ -8,7 +8,6 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import NoReverseMatch, reverse
 from django.views.decorators.http import require_POST
 from django.views.generic import TemplateView
 from neapolitan.views import CRUDView
@@ -23,12 +22,9 @@ from powercrud_tracking.records.visibility import get_visible_rows, may_view_rec
 from .jobs import JOBS
 from .models import Author, Book
 
-START_PAGES = ["powercrud_tracking:overview", "powercrud_tracking:list"]
-"""Where somebody who may see all tasks begins: the first of these that there is."""
-
 
 class HomeView(TemplateView):
-    """What the bookshop is, and what can be started in it."""
+    """The home page, with a button for each task that this person may start."""
 
     template_name = "bookshop/home.html"
 
@@ -40,20 +36,15 @@ class HomeView(TemplateView):
 
 @login_required
 def show_tasks(request: HttpRequest) -> HttpResponse:
-    """Lead to the overview, and those who may not see it to their own tasks."""
-    if may_view_records(request.user):
-        for name in START_PAGES:
-            try:
-                return redirect(reverse(name))
-            except NoReverseMatch:
-                continue
-    return redirect("powercrud_tracking:mine")
+    """Redirect to the overview, or to *My tasks* without the view permission."""
+    page = "overview" if may_view_records(request.user) else "mine"
+    return redirect(f"powercrud_tracking:{page}")
 
 
 @login_required
 @require_POST
 def start_job(request: HttpRequest, name: str) -> HttpResponse:
-    """Queue a task and lead to its page."""
+    """Queue a task and redirect to its page."""
     job = JOBS.get(name)
     if job is None:
         raise Http404
@@ -65,7 +56,7 @@ def start_job(request: HttpRequest, name: str) -> HttpResponse:
 
 
 class ShopView(LoginRequiredMixin, PowerCRUDAsyncMixin, CRUDView):  # type: ignore[misc]
-    """What both lists share: who may change what, modals, and bulk work in the background."""
+    """Shared by both lists: permissions, modals, and asynchronous bulk operations."""
 
     base_template_path = "bookshop/base.html"
     use_htmx = True
@@ -103,7 +94,7 @@ class ShopView(LoginRequiredMixin, PowerCRUDAsyncMixin, CRUDView):  # type: igno
 
 
 class BookView(AsyncDashboardMixin, ShopView):
-    """Records its tasks with a formatter of its own."""
+    """Its tasks are recorded with a formatter of its own."""
 
     model = Book
     url_base = "books"

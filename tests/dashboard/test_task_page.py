@@ -417,3 +417,44 @@ class TestLostTask:
         ]
 
         assert [page for page in pages if "3 h 0 min" in page] == []
+
+
+class TestBulkFailure:
+    REASON = "name: This field cannot be blank; price: Too high. Nothing was changed."
+    PROGRESS = (
+        "failed update: [('name', ['This field cannot be blank.']), ('price', ['Too high.'])]"
+    )
+
+    @pytest.fixture(autouse=True)
+    def row(self):
+        row = make_failed(
+            func="powercrud.tasks.bulk_update_task",
+            message=self.REASON,
+            progress_payload=self.PROGRESS,
+            result_payload=False,
+        )
+        AsyncTaskAttempt.objects.update(message=self.REASON, exception_class="", traceback="")
+        return row
+
+    def test_the_page_shows_the_reason_and_the_raw_progress_as_the_last_one(self, admin_client):
+        content = html.unescape(get(admin_client))
+
+        assert content.count(self.REASON) == 1
+        assert f"Last progress</span> {self.PROGRESS}" in content
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            reverse("powercrud_tracking:list"),
+            reverse("powercrud_tracking:overview"),
+            reverse("admin:powercrud_tracking_asynctaskrecord_changelist"),
+            reverse("admin:powercrud_tracking_asynctaskattempt_changelist"),
+            f"{reverse('powercrud:async_progress')}?task_name={NAME}",
+        ],
+        ids=["list", "overview", "admin", "admin of attempts", "poll"],
+    )
+    def test_other_pages_show_the_reason_and_no_raw_progress(self, admin_client, url):
+        content = html.unescape(get(admin_client, url))
+
+        assert self.REASON in content
+        assert "[(" not in content

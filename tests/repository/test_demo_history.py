@@ -95,3 +95,17 @@ def test_some_were_lost_and_some_succeeded_at_the_second_attempt(records):
     assert statuses[Status.LOST, 1]
     assert statuses[Status.SUCCESS, 2]
     assert statuses[Status.FAILED, 2]
+
+
+def test_bulk_operations_have_readable_messages_and_the_progress_of_powercrud(records):
+    bulk = [record for record in records if record.func.startswith("powercrud.")]
+
+    assert {record.message[-20:] for record in bulk if record.status == Status.FAILED} == {
+        "Nothing was changed."
+    }
+    assert all("[(" not in record.message for record in bulk)
+    assert all(
+        record.progress_payload.startswith(("completed ", "failed "))
+        for record in bulk
+        if record.status != Status.LOST
+    )

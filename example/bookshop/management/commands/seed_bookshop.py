@@ -25,7 +25,7 @@ LAST_WORDS = [
     "Atlas", "Bridge", "Garden", "Harbour", "Lantern",
     "Meadow", "Orchard", "River", "Summer", "Winter",
 ]  # fmt: skip
-# They may not log in; the made-up history has tasks of theirs.
+# They cannot log in; they launched tasks of the made-up history.
 COLLEAGUES = {"mira": ("Mira", "Holm"), "joan": ("Joan", "Petit"), "tomas": ("Tomas", "Vera")}
 # Every ninth book is out of print, every third of the others is not in stock.
 OUT_OF_PRINT_EVERY = 9

@@ -1,4 +1,4 @@
-"""Fill the task pages with a week of tasks that never ran; each is marked as such."""
+"""Fill the task pages with a week of made-up tasks; each is marked in ``extra``."""
 
 from datetime import timedelta
 from typing import Any
@@ -19,7 +19,7 @@ STALE_AFTER = timedelta(hours=12)
 
 
 class Command(BaseCommand):
-    help = "Fill the task pages with a week of made-up tasks, unless that has been done lately."
+    help = "Fill the task pages with a week of made-up tasks, unless there are recent ones."
 
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
@@ -38,6 +38,6 @@ class Command(BaseCommand):
             records, attempts = build_history(now, people)
             AsyncTaskRecord.objects.bulk_create(records, BATCH)
             AsyncTaskAttempt.objects.bulk_create(attempts, BATCH)
-            # Creating sets it to now, and a task that has ended says nothing more.
+            # auto_now has set it to this moment.
             made_up.update(updated_at=Coalesce(F("completed_at"), F("failed_at")))
         self.stdout.write(f"Made up {len(records)} tasks and {len(attempts)} failed attempts.")
