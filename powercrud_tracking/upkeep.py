@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from django.db import models
 
 from powercrud_tracking.config.dashboard_config import get_config
+from powercrud_tracking.config.validation import require_valid_setting
 from powercrud_tracking.factory import get_manager
 from powercrud_tracking.maintenance import backfill as _backfill
 from powercrud_tracking.maintenance import prune as _prune
@@ -31,6 +32,7 @@ def reconcile(*, older_than: float | None = None, dry_run: bool = False) -> Reco
 
     Raises:
         django.core.exceptions.ImproperlyConfigured: the settings are wrong.
+        ValueError: there is no such number of seconds.
     """
     return _reconcile.reconcile(get_manager(), older_than=older_than, dry_run=dry_run)
 
@@ -44,7 +46,12 @@ def prune(*, days: int | None = None, dry_run: bool = False) -> int:
 
     Returns:
         How many tasks were removed, or would be.
+
+    Raises:
+        django.core.exceptions.ImproperlyConfigured: the settings are wrong.
+        ValueError: there is no such number of days.
     """
+    require_valid_setting()
     return _prune.prune(get_config(), days=days, dry_run=dry_run)
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from django.db import router, transaction
 from django.db.models.deletion import Collector
-from django.utils import timezone
 
 from powercrud_tracking.config.dashboard_config import DashboardConfig, get_config
 from powercrud_tracking.lifecycle import FINISHED
@@ -14,6 +13,7 @@ from powercrud_tracking.models import END_TIMES, AsyncTaskRecordQuerySet
 from powercrud_tracking.recording.attempts import get_attempts
 from powercrud_tracking.records import mapping, reading
 from powercrud_tracking.records.reading import Record
+from powercrud_tracking.records.times import find_past, find_time
 
 BATCH = 1000
 
@@ -28,14 +28,21 @@ def prune(config: DashboardConfig, *, days: int | None = None, dry_run: bool = F
 
     Returns:
         How many tasks were removed, or would be.
+
+    Raises:
+        ValueError: there is no such number of days.
     """
+    if days is not None and days < 0:
+        raise ValueError(f"days must be 0 or more, got {days}.")
     if "status" not in mapping.get_record_map(config).fields:
         return 0
     rows = reading.get_rows(config, using=router.db_for_write(mapping.get_record_map(config).model))
-    now = timezone.now()
     removed = 0
     for status, kept in _get_retention(config.retention_days if days is None else days):
-        old = rows.with_status([status]).ended_before(now - timedelta(days=kept))
+        cutoff = find_past(days=kept)
+        if cutoff is None:
+            continue
+        old = rows.with_status([status]).ended_before(cutoff)
         removed += old.count() if dry_run else _remove(old, rows)
     return removed
 
@@ -53,7 +60,7 @@ def find_prune_time(record: Record) -> datetime | None:
     if kept is None or ended is None:
         return None
     try:
-        return ended + timedelta(days=kept)
+        return find_time(ended + timedelta(days=kept))
     except OverflowError:
         return None
 

@@ -3,11 +3,10 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import connections, models, router
-from django.utils import timezone
 from django_q.models import Task
 
 from powercrud_tracking.lifecycle import Status
@@ -18,6 +17,7 @@ from powercrud_tracking.models import AsyncTaskRecordQuerySet
 from powercrud_tracking.recording.lock_limits import MOST_SECONDS, hold_limit
 from powercrud_tracking.records import mapping, reading
 from powercrud_tracking.records.reading import Record
+from powercrud_tracking.records.times import find_past
 from powercrud_tracking.serialization.payloads import ELLIPSIS
 
 logger = logging.getLogger("powercrud_tracking")
@@ -53,13 +53,16 @@ def reconcile(
         manager: the ``ModelTrackingAsyncManager`` whose table is reconciled.
         older_than: seconds without activity; ``LOST_AFTER`` unless given.
         dry_run: decide, but write nothing.
+
+    Raises:
+        ValueError: there is no such number of seconds.
     """
+    if older_than is not None and not older_than >= 0:
+        raise ValueError(f"older_than must be 0 or more seconds, got {older_than}.")
     config = manager.config
-    cutoff = timezone.now() - timedelta(
-        seconds=config.lost_after if older_than is None else older_than
-    )
+    cutoff = find_past(seconds=config.lost_after if older_than is None else older_than)
     report = Reconciled()
-    if "status" not in mapping.get_record_map(config).fields:
+    if cutoff is None or "status" not in mapping.get_record_map(config).fields:
         return report
     silent = reading.get_rows(config).open().silent_since(cutoff)
     evidence = None

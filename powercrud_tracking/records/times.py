@@ -1,6 +1,6 @@
 """Times as the fields of a project take them: aware with ``USE_TZ``, else naive."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -19,6 +19,18 @@ def get_time(at: Any) -> datetime:
     if timezone.is_aware(at) is settings.USE_TZ:
         return at
     return timezone.make_aware(at) if settings.USE_TZ else timezone.make_naive(at)
+
+
+def find_past(**age: float) -> datetime | None:
+    """Return the time that was so long ago; ``None`` if no date expresses it.
+
+    Args:
+        **age: as ``timedelta`` takes it.
+    """
+    try:
+        return find_time(timezone.now() - timedelta(**age))
+    except OverflowError:
+        return None
 
 
 def find_time(at: datetime) -> datetime | None:

@@ -32,35 +32,63 @@ class TestReconcile:
         make_row("dead", worker=GONE)
         make_row("alive", worker=HERE)
 
-    @pytest.mark.parametrize("value", ["-1", "soon"])
-    def test_a_bad_number_of_seconds_is_refused(self, value):
-        with pytest.raises(CommandError, match="older-than"):
+    @pytest.mark.parametrize(
+        ("value", "message"),
+        [
+            ("-1", "older_than must be 0 or more seconds, got -1.0."),
+            ("nan", "older_than must be 0 or more seconds, got nan."),
+            ("soon", "argument --older-than: invalid float value: 'soon'"),
+        ],
+    )
+    def test_a_bad_number_of_seconds_is_refused(self, value, message):
+        with pytest.raises(CommandError, match=re.escape(message)):
             call("reconcile_async_dashboard", "--older-than", value)
 
-    def test_it_says_in_one_sentence_what_it_did(self):
+    def test_bad_settings_are_refused(self, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"LOST_AFTER": 0}
+
+        with pytest.raises(CommandError, match="LOST_AFTER"):
+            call("reconcile_async_dashboard")
+
+    def test_it_prints_what_it_did(self):
         lines = call("reconcile_async_dashboard")
 
-        assert lines == ["Recorded the end of 1, 1 lost, 1 left alone."]
+        assert lines == [
+            "Found 3 open tasks without activity: 1 ended, 1 lost, 1 left open.",
+            "Why a task is left open is printed with --verbosity 2.",
+        ]
         assert get_status("dead") == Status.LOST
 
-    def test_a_rehearsal_names_each_task_and_changes_nothing(self):
-        lines = call("reconcile_async_dashboard", "--dry-run")
+    @pytest.mark.parametrize(
+        ("option", "end", "status"),
+        [
+            ("--verbosity=2", "", Status.LOST),
+            ("--dry-run", " Nothing was written.", Status.IN_PROGRESS),
+        ],
+    )
+    def test_each_task_is_named_in_detail_and_in_a_dry_run(self, option, end, status):
+        lines = call("reconcile_async_dashboard", option)
 
         assert lines == [
-            "ended: ended, django-q2 knows how",
+            "ended: ended, django-q2 has the result",
             "dead: lost",
-            "alive: left alone, its worker is alive",
-            "Would record the end of 1, 1 lost, 1 left alone.",
+            "alive: left open, its worker is alive",
+            f"Found 3 open tasks without activity: 1 ended, 1 lost, 1 left open.{end}",
         ]
-        assert get_status("dead") == Status.IN_PROGRESS
+        assert get_status("dead") == status
 
-    def test_younger_silence_is_judged_if_asked(self):
+    def test_the_time_without_activity_can_be_given(self):
         AsyncTaskRecord.objects.update(updated_at=timezone.now() - timedelta(seconds=20))
 
-        assert call("reconcile_async_dashboard") == ["Recorded the end of 0, 0 lost, 0 left alone."]
-        assert call("reconcile_async_dashboard", "--older-than", "10") == [
-            "Recorded the end of 1, 1 lost, 1 left alone."
+        assert call("reconcile_async_dashboard") == [
+            "Found 0 open tasks without activity: 0 ended, 0 lost, 0 left open."
         ]
+        assert call("reconcile_async_dashboard", "--older-than", "10")[0] == (
+            "Found 3 open tasks without activity: 1 ended, 1 lost, 1 left open."
+        )
+        assert call("reconcile_async_dashboard", "--older-than", "1e300")[0] == (
+            "Found 0 open tasks without activity: 0 ended, 0 lost, 0 left open."
+        )
 
 
 class TestPrune:
@@ -69,22 +97,35 @@ class TestPrune:
         at = timezone.now() - timedelta(days=40)
         make_row("old", Status.SUCCESS, completed_at=at)
 
-    @pytest.mark.parametrize("value", ["-1", "some"])
-    def test_a_bad_number_of_days_is_refused(self, value):
-        with pytest.raises(CommandError, match="days"):
+    @pytest.mark.parametrize(
+        ("value", "message"),
+        [
+            ("-1", "days must be 0 or more, got -1."),
+            ("some", "argument --days: invalid int value: 'some'"),
+        ],
+    )
+    def test_a_bad_number_of_days_is_refused(self, value, message):
+        with pytest.raises(CommandError, match=re.escape(message)):
             call("prune_async_dashboard", "--days", value)
 
-    def test_it_says_in_one_sentence_what_it_did(self):
+    def test_bad_settings_are_refused(self, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"RETENTION_DAYS": -1}
+
+        with pytest.raises(CommandError, match="RETENTION_DAYS"):
+            call("prune_async_dashboard")
+
+        assert AsyncTaskRecord.objects.exists()
+
+    def test_it_prints_what_it_did(self):
         assert call("prune_async_dashboard") == ["Removed 1 task."]
         assert call("prune_async_dashboard") == ["Removed 0 tasks."]
 
-    def test_a_rehearsal_removes_nothing(self):
-        lines = call("prune_async_dashboard", "--dry-run")
-
-        assert lines == ["Would remove 1 task."]
+    def test_a_dry_run_removes_nothing(self):
+        assert call("prune_async_dashboard", "--dry-run") == ["Would remove 1 task."]
         assert AsyncTaskRecord.objects.exists()
 
-    def test_days_replace_what_the_setting_keeps(self):
+    def test_days_replace_the_retention_of_the_setting(self):
+        assert call("prune_async_dashboard", "--days", "999999") == ["Removed 0 tasks."]
         assert call("prune_async_dashboard", "--days", "50") == ["Removed 0 tasks."]
         assert call("prune_async_dashboard", "--days", "39") == ["Removed 1 task."]
 

@@ -2,10 +2,12 @@ import threading
 from datetime import timedelta
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 from django.utils import timezone
 
 from powercrud_tracking import upkeep
+from powercrud_tracking.config.dashboard_config import DashboardConfig
 from powercrud_tracking.lifecycle import OPEN, Status
 from powercrud_tracking.maintenance import prune as module
 from powercrud_tracking.maintenance.prune import find_prune_time
@@ -27,6 +29,10 @@ SHORT_WAIT = {
     "mysql": "SET SESSION innodb_lock_wait_timeout = 10",
 }
 """Nothing here may wait for ever."""
+
+
+def len_of(days):
+    return f"{len(str(days))} digits"
 
 
 class TestPrune:
@@ -79,6 +85,32 @@ class TestPrune:
         removed = upkeep.prune(days=1)
 
         assert removed == 2
+
+    @pytest.mark.parametrize("days", [100_000, 999_999, 10**10, 10**400], ids=len_of)
+    def test_an_age_that_no_date_expresses_keeps_everything(self, days):
+        self.make_ended("old", Status.SUCCESS, 4000)
+
+        assert module.prune(DashboardConfig(retention_days=days)) == 0
+        assert upkeep.prune(days=days) == 0
+        assert upkeep.prune(days=days, dry_run=True) == 0
+
+    @pytest.mark.parametrize("days", [-1, -999_999])
+    def test_an_age_that_is_none_is_refused(self, days):
+        self.make_ended("new", Status.SUCCESS, 0)
+
+        with pytest.raises(ValueError, match=rf"^days must be 0 or more, got {days}\.$"):
+            upkeep.prune(days=days)
+
+        assert AsyncTaskRecord.objects.exists()
+
+    def test_a_retention_that_is_wrong_removes_nothing(self, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"RETENTION_DAYS": -1}
+        self.make_ended("new", Status.SUCCESS, 0)
+
+        with pytest.raises(ImproperlyConfigured, match="RETENTION_DAYS"):
+            upkeep.prune()
+
+        assert AsyncTaskRecord.objects.exists()
 
     def test_attempts_go_along_and_those_of_others_stay(self):
         self.make_ended("old", Status.FAILED, 200)
@@ -166,7 +198,7 @@ class TestFindPruneTime:
     def test_open_tasks_have_none(self, status):
         assert find_prune_time(read_one(make_row("a", status))) is None
 
-    @pytest.mark.parametrize("days", [None, {"success": None}, 10**9], ids=str)
+    @pytest.mark.parametrize("days", [None, {"success": None}, 10**7, 10**9], ids=str)
     def test_what_is_kept_for_ever_has_none(self, settings, days):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"RETENTION_DAYS": days}
         row = make_row("a", "success", completed_at=timezone.now())

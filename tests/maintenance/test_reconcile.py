@@ -3,6 +3,7 @@ import inspect
 import re
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.db import connection, connections, router
@@ -12,6 +13,7 @@ from django_q.conf import Conf
 from django_q.models import Task
 
 from powercrud_tracking import upkeep
+from powercrud_tracking.config.dashboard_config import DashboardConfig
 from powercrud_tracking.factory import get_manager
 from powercrud_tracking.lifecycle import Status
 from powercrud_tracking.maintenance import queue
@@ -194,6 +196,19 @@ class TestReconcile:
 
         assert (list(report.lost), report.ended) == (["dead"], ["ended"])
         assert list(AsyncTaskRecord.objects.order_by("pk").values()) == before
+
+    @pytest.mark.parametrize("seconds", [1e9, 1e11, 1e12, 1e300, float("inf")], ids=str)
+    def test_an_age_that_no_date_expresses_finds_no_task(self, seconds):
+        make_row("dead", worker=GONE, silent=timedelta(days=4000))
+        manager = SimpleNamespace(config=DashboardConfig(lost_after=seconds))
+
+        assert module.reconcile(manager) == upkeep.Reconciled()
+        assert upkeep.reconcile(older_than=seconds) == upkeep.Reconciled()
+
+    @pytest.mark.parametrize("seconds", [-1, -1e12, float("nan")], ids=str)
+    def test_an_age_that_is_none_is_refused(self, seconds):
+        with pytest.raises(ValueError, match=r"^older_than must be 0 or more seconds, got "):
+            upkeep.reconcile(older_than=seconds)
 
     def test_where_no_task_is_silent_it_costs_one_query(self):
         make_row("lively", silent=timedelta(0))

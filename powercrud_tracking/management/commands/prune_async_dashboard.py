@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from powercrud_tracking import upkeep
@@ -10,7 +11,7 @@ from powercrud_tracking import upkeep
 class Command(BaseCommand):
     help = (
         "Remove finished tasks that are older than RETENTION_DAYS of the setting, with their "
-        "failed attempts. Open tasks always stay."
+        "failed attempts. Open tasks are kept."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -18,14 +19,16 @@ class Command(BaseCommand):
             "--days",
             type=int,
             metavar="N",
-            help="keep N days of every status (default: RETENTION_DAYS of the setting)",
+            help="keep tasks of every status for N days after their end "
+            "(default: RETENTION_DAYS of the setting)",
         )
         parser.add_argument("--dry-run", action="store_true", help="count, but remove nothing")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        days, dry_run = options["days"], options["dry_run"]
-        if days is not None and days < 0:
-            raise CommandError("--days must be 0 or more.")
-        removed = upkeep.prune(days=days, dry_run=dry_run)
+        dry_run = options["dry_run"]
+        try:
+            removed = upkeep.prune(days=options["days"], dry_run=dry_run)
+        except (ImproperlyConfigured, ValueError) as exc:
+            raise CommandError(str(exc)) from exc
         tasks = "1 task" if removed == 1 else f"{removed} tasks"
         self.stdout.write(f"{'Would remove' if dry_run else 'Removed'} {tasks}.")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from powercrud_tracking import upkeep
@@ -9,8 +10,9 @@ from powercrud_tracking import upkeep
 
 class Command(BaseCommand):
     help = (
-        "Find out what became of open tasks that have been silent for long: record the end that "
-        "django-q2 knows, leave what is queued or running, and call lost what nothing speaks for."
+        "Find out what became of open tasks that have had no activity for long: record the end if "
+        "django-q2 has a result, leave the task open if it may still wait or run, and mark it as "
+        "lost otherwise."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -18,23 +20,31 @@ class Command(BaseCommand):
             "--older-than",
             type=float,
             metavar="SECONDS",
-            help="seconds without a sign of life (default: LOST_AFTER of the setting)",
+            help="seconds without activity (default: LOST_AFTER of the setting)",
         )
-        parser.add_argument("--dry-run", action="store_true", help="judge, but write nothing")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="print what would be done, but write nothing"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        older_than, dry_run = options["older_than"], options["dry_run"]
-        if older_than is not None and older_than < 0:
-            raise CommandError("--older-than must be 0 or more seconds.")
-        report = upkeep.reconcile(older_than=older_than, dry_run=dry_run)
-        if options["verbosity"] > 1 or dry_run:
+        dry_run = options["dry_run"]
+        try:
+            report = upkeep.reconcile(older_than=options["older_than"], dry_run=dry_run)
+        except (ImproperlyConfigured, ValueError) as exc:
+            raise CommandError(str(exc)) from exc
+        is_verbose = options["verbosity"] > 1 or dry_run
+        if is_verbose:
             for name in report.ended:
-                self.stdout.write(f"{name}: ended, django-q2 knows how")
+                self.stdout.write(f"{name}: ended, django-q2 has the result")
             for name in report.lost:
                 self.stdout.write(f"{name}: lost")
             for name, reason in report.left.items():
-                self.stdout.write(f"{name}: left alone, {reason}")
+                self.stdout.write(f"{name}: left open, {reason}")
+        found = len(report.ended) + len(report.lost) + len(report.left)
         self.stdout.write(
-            f"{'Would record' if dry_run else 'Recorded'} the end of {len(report.ended)}, "
-            f"{len(report.lost)} lost, {len(report.left)} left alone."
+            f"Found {found} open {'task' if found == 1 else 'tasks'} without activity: "
+            f"{len(report.ended)} ended, {len(report.lost)} lost, {len(report.left)} left open."
+            + (" Nothing was written." if dry_run else "")
         )
+        if report.left and not is_verbose:
+            self.stdout.write("Why a task is left open is printed with --verbosity 2.")
