@@ -9,7 +9,7 @@ from powercrud_tracking.dashboard.pages import RecordPage
 from powercrud_tracking.records.visibility import PermissionRequiredMixin, get_visible_rows
 
 MOST_GROUPS = 20
-"""How many functions, and how many groups of failures, the overview shows."""
+"""How many functions, and how many groups of errors, the overview shows."""
 
 
 class Overview(PermissionRequiredMixin, RecordPage):
@@ -34,7 +34,7 @@ class Overview(PermissionRequiredMixin, RecordPage):
             bars=list(zip(hours, chart["columns"], strict=True)),
             most_groups=MOST_GROUPS,
             more_timings=max(len(found.timings or ()) - MOST_GROUPS, 0),
-            more_failures=max(len(found.failures or ()) - MOST_GROUPS, 0),
+            more_errors=max(len(found.errors or ()) - MOST_GROUPS, 0),
             seconds=polling.SECONDS_OF_TIMES,
             **kwargs,
         )

@@ -1,6 +1,7 @@
 import re
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from urllib.parse import urlencode
 
 import pytest
@@ -500,16 +501,24 @@ class TestOverview:
         records = admin_client.get(f"{LIST}?{query}").context["records"]
         assert [record.task_name for record in records] == ["5"]
 
-    def test_failures_lead_to_their_like_in_the_list(self, admin_client):
+    def test_an_error_leads_to_its_tasks_in_the_list(self, admin_client):
+        for number in range(2):
+            AsyncTaskRecord.objects.create(
+                task_name=f"{number}",
+                status="failed",
+                func="shop.tasks.sort",
+                message=f"ValueError: no price for book {number}",
+            )
         AsyncTaskRecord.objects.create(
-            task_name=NAME, status="failed", func="shop.tasks.sort", message="failed update: no"
+            task_name=NAME, status="failed", func="shop.tasks.sort", message="ValueError: no stock"
         )
 
         content = admin_client.get(OVERVIEW).content.decode()
 
-        assert f'href="{LIST}?status=failed&amp;func=shop.tasks.sort&amp;q=failed+update&amp;' in (
-            content
-        )
+        assert "no price for book …" in content
+        [query] = re.findall(r'href="\S+?\?(\S+?)" aria-label="Show 2 tasks in the list"', content)
+        records = admin_client.get(f"{LIST}?{unescape(query)}").context["records"]
+        assert {record.task_name for record in records} == {"0", "1"}
 
     @pytest.mark.parametrize(
         ("asked", "chosen"), [("", "24h"), ("1h", "1h"), ("7d", "7d"), ("nonsense", "24h")]
@@ -571,7 +580,7 @@ class TestOverview:
         content = admin_client.get(OVERVIEW).content.decode()
 
         assert "Clusters" in content
-        for heading in ("Tasks per hour", "Wait and run time", "What goes wrong"):
+        for heading in ("Tasks per hour", "Wait and run time", "Errors"):
             assert heading not in content
 
     def test_it_stands_in_a_project_s_own_layout(self, admin_client, settings):
@@ -638,7 +647,7 @@ class TestVisible:
         assert {count.number for count in found.ended.values()} == {1}
         assert sum(hour.total.number for hour in found.hours) == 5
         assert [timing.func for timing in found.timings] == [f"func.{auditor.pk}"]
-        assert [group.count for group in found.failures] == [1, 1]
+        assert [group.count for group in found.errors] == [1, 1]
         # The queue holds everybody's tasks.
         assert (found.queue.length, found.waiting.number) == (None, 1)
         assert "in the queue" not in response.content.decode()

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from powercrud_tracking.dashboard.overview import throughput
-from powercrud_tracking.dashboard.overview.failure_groups import FailureGroup, get_failure_groups
+from powercrud_tracking.dashboard.overview.errors import ErrorGroup, group_errors
 from powercrud_tracking.dashboard.overview.finished_tasks import LIMIT, get_ended
 from powercrud_tracking.dashboard.overview.throughput import Hour
 from powercrud_tracking.dashboard.overview.timings import Timing, get_timings
@@ -72,10 +72,10 @@ class Overview:
         oldest_at: when the oldest queued task was queued.
         hours: what became of the last day's tasks.
         timings: how long functions wait and run.
-        failures: what goes wrong again and again.
-        limit: of how many of the newest tasks timings and failures are told at the most.
+        errors: failed and lost tasks in groups.
+        limit: the most tasks that timings, and errors, are taken from.
         timings_are_cut: whether more may have been measured.
-        failures_are_cut: whether more may have failed.
+        errors_are_cut: whether more may have failed.
     """
 
     queue: Queue
@@ -85,10 +85,10 @@ class Overview:
     oldest_at: datetime | None = None
     hours: list[Hour] | None = None
     timings: list[Timing] | None = None
-    failures: list[FailureGroup] | None = None
+    errors: list[ErrorGroup] | None = None
     limit: Count = field(default_factory=lambda: Count(number=LIMIT))
     timings_are_cut: bool = False
-    failures_are_cut: bool = False
+    errors_are_cut: bool = False
 
     @property
     def waiting(self) -> Count:
@@ -154,9 +154,9 @@ def read_overview(
         oldest_at=found["oldest"],
         hours=throughput.get_hours(found, edges),
         timings=get_timings(runs[:LIMIT]) if has_timings else None,
-        failures=get_failure_groups(broken[:LIMIT]) if "message" in rows.names else None,
+        errors=group_errors(broken[:LIMIT]) if "message" in rows.names else None,
         timings_are_cut=len(runs) >= LIMIT,
-        failures_are_cut=len(broken) >= LIMIT,
+        errors_are_cut=len(broken) >= LIMIT,
     )
 
 

@@ -100,7 +100,7 @@ class TestReadOverview:
 
         assert (found.ended["success"].number, found.ended["failed"].number) == (count, count)
         assert [timing.runs for timing in found.timings] == [2 * count]
-        assert [group.count for group in found.failures] == [count]
+        assert [group.count for group in found.errors] == [count]
         assert found.failure_rate == 0.5
 
     def test_it_says_when_not_all_were_read(self, monkeypatch):
@@ -111,14 +111,14 @@ class TestReadOverview:
 
         found = read_overview(get_rows(), DEFAULT_WINDOW)
 
-        assert (found.timings_are_cut, found.failures_are_cut) == (True, False)
+        assert (found.timings_are_cut, found.errors_are_cut) == (True, False)
         assert [timing.runs for timing in found.timings] == [3]
 
     def test_an_empty_table_is_an_empty_page(self):
         found = read_overview(get_rows(), DEFAULT_WINDOW)
 
         assert {count.number for count in [*found.open.values(), *found.ended.values()]} == {0}
-        assert (found.timings, found.failures, found.failure_rate) == ([], [], None)
+        assert (found.timings, found.errors, found.failure_rate) == ([], [], None)
         assert len(found.hours) == 24
 
     def test_rows_that_nobody_may_see_are_an_empty_page_too(self):
@@ -128,7 +128,7 @@ class TestReadOverview:
         found = read_overview(get_rows().none(), DEFAULT_WINDOW)
 
         assert {count.number for count in [*found.open.values(), *found.ended.values()]} == {0}
-        assert (found.timings, found.failures, found.oldest_at) == ([], [], None)
+        assert (found.timings, found.errors, found.oldest_at) == ([], [], None)
         assert sum(hour.total.number for hour in found.hours) == 0
 
     def test_rows_that_were_made_distinct_are_counted_as_they_are(self):
@@ -139,7 +139,7 @@ class TestReadOverview:
 
         assert found.ended["failed"] == found.open["pending"] == Count(number=1)
         assert sum(hour.total.number for hour in found.hours) == 2
-        assert [group.count for group in found.failures] == [1]
+        assert [group.count for group in found.errors] == [1]
 
     def test_the_queue_is_measured_unless_it_must_not_be(self):
         get_broker().enqueue("a package")
@@ -159,7 +159,7 @@ class TestTableWithoutColumns:
         found = read_overview(get_rows(), DEFAULT_WINDOW)
 
         assert found.open == {"pending": Count(number=1), "in_progress": Count()}
-        assert (found.ended, found.hours, found.timings, found.failures) == (None,) * 4
+        assert (found.ended, found.hours, found.timings, found.errors) == (None,) * 4
 
     def test_without_statuses_it_tells_of_the_queue(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.NameOnlyRecord"}
@@ -172,7 +172,7 @@ class TestTableWithoutColumns:
 
     @pytest.mark.parametrize(
         ("column", "lacking"),
-        [("started_at", "timings"), ("func", "timings"), ("message", "failures")],
+        [("started_at", "timings"), ("func", "timings"), ("message", "errors")],
     )
     def test_a_section_is_left_out_whose_column_is_not_kept(self, settings, column, lacking):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"FIELD_MAP": {column: None}}
