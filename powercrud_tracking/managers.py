@@ -24,7 +24,6 @@ from powercrud_tracking.recording.recorder import TaskStillOpenError
 from powercrud_tracking.recording.running import find_running_task
 from powercrud_tracking.recording.values import Formatters
 from powercrud_tracking.records import missing_table, reading
-from powercrud_tracking.serialization import labels
 
 logger = logging.getLogger("powercrud_tracking")
 
@@ -127,7 +126,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
 
     def format_user(self, user: Any) -> Any:
         """Return how a user is called in the row; ``user`` may be ``None``."""
-        return self._get_function("format_user", labels.format_user)(user)
+        return self._get_function("format_user", self._events.values.format_user)(user)
 
     def format_objects(self, objects: Any) -> Any:
         """Return how the objects that a task works on are called in the row."""
@@ -135,7 +134,9 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
 
     def format_affected(self, affected_objects: Any) -> Any:
         """PowerCRUD's name of ``format_objects``, kept for subclasses that override it."""
-        return self._get_function("format_objects", labels.format_objects)(affected_objects)
+        return self._get_function("format_objects", self._events.values.format_objects)(
+            affected_objects
+        )
 
     def format_payload(self, payload: Any) -> Any:
         """Return how arguments and results are stored; what it returns is bounded and redacted."""

@@ -12,6 +12,8 @@ from powercrud_tracking.recording.savepoints import savepoint
 from powercrud_tracking.records.reading import Record
 from powercrud_tracking.serialization.failures import Failure
 from powercrud_tracking.serialization.payloads import clean, cut
+from powercrud_tracking.serialization.redaction import BUILT_IN, SecretKeys, redact_text
+from powercrud_tracking.serialization.texts import cut_start
 
 
 def keep_attempts(
@@ -20,6 +22,7 @@ def keep_attempts(
     *,
     outcome: Status,
     limit: int,
+    redact: SecretKeys | None = BUILT_IN,
 ) -> None:
     """Keep the last attempt of each of these tasks; one that is kept already stays as it is.
 
@@ -28,6 +31,7 @@ def keep_attempts(
         events: task name to the event that ended it.
         outcome: ``failed`` or ``lost``; a record that has another status by now is left out.
         limit: most characters of the traceback; its end is what counts.
+        redact: tells which keys in reason and traceback are secret.
     """
     records = [record for record in records if record.status in {outcome, None}]
     numbers = _get_numbers(records)
@@ -40,7 +44,7 @@ def keep_attempts(
             ended_at=events[record.task_name].values["failed_at"],
             worker=record.worker or "",
             outcome=outcome,
-            **_describe(events[record.task_name].failure, limit),
+            **_describe(events[record.task_name].failure, limit, redact),
         )
         for record in records
         if numbers[record.task_name]
@@ -69,13 +73,12 @@ def delete_attempts(task_names: Iterable[str]) -> None:
     get_attempts(task_names, using=router.db_for_write(AsyncTaskAttempt)).delete()
 
 
-def _describe(failure: Failure | None, limit: int) -> dict[str, str]:
+def _describe(failure: Failure | None, limit: int, redact: SecretKeys | None) -> dict[str, str]:
     assert failure is not None
-    trace = clean(failure.traceback)
     return {
         "exception_class": cut(clean(failure.exception_class), 255),
-        "message": failure.reason,
-        "traceback": trace if len(trace) <= limit else f"…{trace[1 - limit :]}",
+        "message": redact_text(failure.reason, redact),
+        "traceback": cut_start(failure.traceback, limit, redact=redact),
     }
 
 

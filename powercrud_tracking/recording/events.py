@@ -280,6 +280,7 @@ class EventRecorder:
             {event.task_name: event for event in events},
             outcome=outcome,
             limit=self._config.payload_limit,
+            redact=self.values.redact,
         )
 
     def _find_records(self, task_names: list[str]) -> list[Record]:

@@ -11,6 +11,10 @@ from django_q.conf import Conf
 from django_q.exceptions import TimeoutException
 
 from powercrud_tracking.serialization import failures
+from powercrud_tracking.serialization.payloads import describe_exception
+from powercrud_tracking.serialization.redaction import BUILT_IN
+
+_MESSAGE_LENGTH = 8000
 
 HOOK = "powercrud.async_hooks.task_completion_hook"
 """What PowerCRUD's launch gives each task as its hook, and so a sign that it launched it."""
@@ -57,11 +61,13 @@ class Launch:
         of an exception. PowerCRUD raises its own in place of the task's, unless that is a
         timeout.
         """
-        if not self.is_started:
-            return str(exc), failures.parse_failure(exc).traceback
-        cause = exc if isinstance(exc, TimeoutException) else exc.__context__ or exc
-        result = f"{cause} : {failures.parse_failure(cause).traceback}"
-        return result, result
+        cause = exc
+        if self.is_started and not isinstance(exc, TimeoutException):
+            cause = exc.__context__ or exc
+        message = describe_exception(cause, limit=_MESSAGE_LENGTH, redact=BUILT_IN)
+        trace = failures.parse_failure(cause).traceback
+        result = f"{message} : {trace}"
+        return (result, result) if self.is_started else (message, trace)
 
 
 _under_way: ContextVar[Launch | None] = ContextVar("powercrud_tracking_launch", default=None)

@@ -1,18 +1,21 @@
 """How a task ended: what its result and its last progress say, in words."""
 
-import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 from powercrud_tracking.lifecycle import Status
 from powercrud_tracking.recording.values import call_or_fall_back
-from powercrud_tracking.serialization import payloads
 from powercrud_tracking.serialization.bulk_results import (
     describe_bulk_failure,
     describe_bulk_success,
 )
-from powercrud_tracking.serialization.failures import BULK_WORKERS, is_failed_result
+from powercrud_tracking.serialization.failures import (
+    BULK_WORKERS,
+    describe_result,
+    is_failed_result,
+)
+from powercrud_tracking.serialization.redaction import SecretKeys
 
 _last_end: tuple[str, datetime] | None = None
 """The end that was recorded last in this process: django-q2's id of the task, and when it
@@ -28,7 +31,7 @@ def judge(
     progress: str | None,
     find_progress: Callable[[], str | None] = lambda: None,
     limit: int,
-    redact: re.Pattern[str] | None,
+    redact: SecretKeys | None,
 ) -> tuple[Status, str | None]:
     """Return whether a task that raised nothing succeeded, and what to say of it.
 
@@ -50,19 +53,10 @@ def judge(
     # PowerCRUD's bulk workers catch every exception: why they failed is only there.
     progress = progress or find_progress()
     if not progress:
-        return Status.FAILED, _describe_result(result, limit, redact)
+        return Status.FAILED, describe_result(result, limit=limit, redact=redact)
     if func in BULK_WORKERS:
         return Status.FAILED, describe_bulk_failure(progress, redact=redact)
     return Status.FAILED, progress
-
-
-def _describe_result(result: Any, limit: int, redact: re.Pattern[str] | None) -> str:
-    """Return what a task returned, bounded and redacted, whatever its methods do."""
-    if result is None or isinstance(result, bool):
-        return f"The task returned {result}."
-    room = max(limit - len("The task returned ."), 2)
-    shown = payloads.to_line(payloads.to_text(result, limit=room, redact=redact))
-    return f"The task returned {shown}."
 
 
 def remember_end(payload: Mapping[str, Any]) -> None:

@@ -86,10 +86,10 @@ class ValueBuilder:
         """
         key = user.pk if isinstance(user, get_user_model()) else None
         return {
-            "user": self.fit("user", _format(self._formatters.user, labels.format_user, user)),
+            "user": self.fit("user", _format(self._formatters.user, self.format_user, user)),
             "launched_by_id": self.fit("launched_by_id", None if key is None else str(key)),
             "objects": self.fit(
-                "objects", _format(self._formatters.objects, labels.format_objects, objects)
+                "objects", _format(self._formatters.objects, self.format_objects, objects)
             ),
         }
 
@@ -179,6 +179,14 @@ class ValueBuilder:
         """Return a value in the form that its field takes; ``None`` if there is no field."""
         fitter = self._fitters.get(name)
         return None if fitter is None else fitter(value)
+
+    def format_user(self, user: Any) -> str:
+        """Return the built-in label of a user."""
+        return labels.format_user(user, redact=self.redact)
+
+    def format_objects(self, objects: Any) -> str:
+        """Return the built-in label of the objects that a task works on."""
+        return labels.format_objects(objects, redact=self.redact)
 
     def _fit_payload(self, name: str, value: Any) -> Any:
         function = self._formatters.payload

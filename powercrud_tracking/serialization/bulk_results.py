@@ -8,7 +8,7 @@ exception; the same with ``delete``.
 import re
 
 from powercrud_tracking.serialization import redaction
-from powercrud_tracking.serialization.payloads import cut, to_line
+from powercrud_tracking.serialization.texts import cut, to_line
 
 NOTHING_CHANGED = "Nothing was changed."
 
@@ -37,7 +37,7 @@ _ARGUMENTS = re.compile(rf"[(\[](?:\d{{1,9}}, )?({_STRING})[,)\]]", re.DOTALL)
 
 
 def describe_bulk_failure(
-    progress: str, *, redact: re.Pattern[str] | None = None, rolled_back: bool = True
+    progress: str, *, redact: redaction.SecretKeys | None = None, rolled_back: bool = True
 ) -> str:
     """Return why a bulk operation failed, on one line: "price: Too high. Nothing was changed."
 

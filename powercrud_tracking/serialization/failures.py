@@ -5,7 +5,11 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
-from powercrud_tracking.serialization import payloads, redaction
+from powercrud_tracking.serialization.json_writer import has_plain_text
+from powercrud_tracking.serialization.payloads import describe_exception, to_text
+from powercrud_tracking.serialization.redaction import BUILT_IN, SecretKeys
+from powercrud_tracking.serialization.texts import cut, to_line
+from powercrud_tracking.serialization.tracebacks import CONTEXT
 
 BULK_WORKERS = frozenset({"powercrud.tasks.bulk_update_task", "powercrud.tasks.bulk_delete_task"})
 """The functions of PowerCRUD that catch whatever goes wrong and return ``False``."""
@@ -17,6 +21,8 @@ _REASON_LENGTH = 1000
 _READ_LENGTH = 8 * _REASON_LENGTH
 _NAME_LENGTH = 500
 _MOST_SPLITS = 100
+_MOST_EXCEPTIONS = 100
+_RETURNED = "The task returned "
 
 _NAME = r"[\w.<>]+"
 _TRACEBACK = r"(?:  \+ Exception Group )?Traceback \(most recent call last\):\n"
@@ -44,7 +50,7 @@ class Failure:
     traceback: str = ""
 
 
-def parse_failure(result: Any) -> Failure:
+def parse_failure(result: Any, *, redact: SecretKeys | None = BUILT_IN) -> Failure:
     """Return what the result of a failed task says; this never raises.
 
     django-q2's worker makes the result of an exception as ``f"{e} : {traceback.format_exc()}"``.
@@ -53,16 +59,30 @@ def parse_failure(result: Any) -> Failure:
 
     Args:
         result: such a text, an exception, or anything else that came in its place.
+        redact: tells which keys are secret, in anything but a text, which is taken as it is.
     """
     kind = type(result)
     if issubclass(kind, BaseException):
-        return _parse_exception(result)
+        return _parse_exception(result, redact)
     if issubclass(kind, str):
         return _parse_text(str.__str__(result))
     if result is None or result is False:
         return Failure(reason=UNKNOWN)
-    redact = redaction.compile_redaction(redaction.DEFAULT_REDACT)
-    return _build_failure("", payloads.to_text(result, limit=_READ_LENGTH, redact=redact), "")
+    return _build_failure("", to_text(result, limit=_READ_LENGTH, redact=redact), "")
+
+
+def describe_result(result: object, *, limit: int, redact: SecretKeys | None) -> str:
+    """Return a sentence on what a task returned: "The task returned False."; this never raises.
+
+    Args:
+        result: anything.
+        limit: most bytes of the sentence.
+        redact: tells which keys are secret.
+    """
+    if result is None or isinstance(result, bool):
+        return f"{_RETURNED}{result}."
+    room = max(limit - len(_RETURNED) - 1, 2)
+    return f"{_RETURNED}{to_line(to_text(result, limit=room, redact=redact))}."
 
 
 def is_failed_result(func: str, result: object) -> bool:
@@ -74,17 +94,49 @@ def is_failed_result(func: str, result: object) -> bool:
     return result is False and func in BULK_WORKERS
 
 
-def _parse_exception(exc: BaseException) -> Failure:
-    kind = type(exc)
-    name = kind.__qualname__
-    if kind.__module__ not in ("builtins", "__main__"):
-        name = f"{kind.__module__}.{name}"
-    try:
-        message = str(exc)
-    except Exception:  # noqa: BLE001 - the exception of a stranger may raise anything
-        message = "(unprintable)"
+def _parse_exception(exc: BaseException, redact: SecretKeys | None) -> Failure:
+    message = describe_exception(exc, limit=_READ_LENGTH, redact=redact)
     raised = exc.__traceback__ or exc.__cause__ or exc.__context__
-    return _build_failure(name, message, "".join(traceback.format_exception(exc)) if raised else "")
+    return _build_failure(
+        _get_class_name(exc), message, _format_traceback(exc, redact) if raised else ""
+    )
+
+
+def _get_class_name(exc: BaseException) -> str:
+    kind = type(exc)
+    if kind.__module__ in ("builtins", "__main__"):
+        return kind.__qualname__
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _format_traceback(exc: BaseException, redact: SecretKeys | None) -> str:
+    """Return the traceback of an exception and of those that led to it."""
+    chain = _get_chain(exc)
+    if len(chain) < _MOST_EXCEPTIONS and all(map(has_plain_text, chain)):
+        return "".join(traceback.format_exception(exc))
+    # That asks each of them for its text; see describe_exception().
+    parts = []
+    for each in chain:
+        frames = traceback.format_tb(each.__traceback__)
+        header = "Traceback (most recent call last):\n" if frames else ""
+        message = describe_exception(each, limit=_READ_LENGTH, redact=redact)
+        last_line = ": ".join(filter(None, (_get_class_name(each), message)))
+        parts.append("".join([header, *frames, last_line, "\n"]))
+    return f"\n{CONTEXT}\n\n".join(reversed(parts))
+
+
+def _get_chain(exc: BaseException) -> list[BaseException]:
+    """Return an exception, those that it was raised from, and the members of a group."""
+    chain: list[BaseException] = []
+    waiting: list[BaseException | None] = [exc]
+    while waiting and len(chain) < _MOST_EXCEPTIONS:
+        each = waiting.pop(0)
+        if each is not None and not any(each is known for known in chain):
+            chain.append(each)
+            members = each.exceptions if isinstance(each, BaseExceptionGroup) else ()
+            context = None if each.__suppress_context__ else each.__context__
+            waiting += [each.__cause__ or context, *members]
+    return chain
 
 
 def _parse_text(text: str) -> Failure:
@@ -122,8 +174,6 @@ def _guess_class(message: str, trace: str) -> str:
 
 
 def _build_failure(name: str, message: str, trace: str) -> Failure:
-    message = payloads.to_line(message[:_READ_LENGTH])
+    message = to_line(message[:_READ_LENGTH])
     reason = ": ".join(part for part in (name, message) if part) or UNKNOWN
-    return Failure(
-        reason=payloads.cut(reason, _REASON_LENGTH), exception_class=name, traceback=trace
-    )
+    return Failure(reason=cut(reason, _REASON_LENGTH), exception_class=name, traceback=trace)

@@ -1,10 +1,11 @@
-"""The built-in labels: text for people, about who queued a task and what it works on.
+"""The built-in labels: who queued a task and which objects it works on, as text for people.
 
 Payloads need no formatter of their own; ``payloads.to_json`` is the built-in one.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -12,7 +13,10 @@ from django.db.models import Model, QuerySet
 from django.db.models.manager import BaseManager
 from django.db.models.query import RawQuerySet
 
-from powercrud_tracking.serialization import payloads, redaction
+from powercrud_tracking.serialization import kinds
+from powercrud_tracking.serialization.payloads import to_text
+from powercrud_tracking.serialization.redaction import BUILT_IN, MASK, SecretKeys, redact_text
+from powercrud_tracking.serialization.texts import ELLIPSIS, cut, to_line
 
 SHOWN = 20
 """How many objects a label names before it counts the rest."""
@@ -22,17 +26,21 @@ _PAYLOAD_BYTES = 1000
 _COLLECTIONS = (list, tuple, set, frozenset, deque)
 
 
-def format_user(user: object) -> str:
+def format_user(user: object, *, redact: SecretKeys | None = BUILT_IN) -> str:
     """Return the name of a user: ``get_username()``, else ``.username``, else ``str()``.
 
     It is empty for ``None`` and for an anonymous user, and never raises.
+
+    Args:
+        user: who queued the task.
+        redact: tells which keys are secret.
     """
     if user is None:
         return ""
     try:
-        return _to_label(_read_user(user))
-    except Exception:  # noqa: BLE001 - the user model is a stranger's
-        return describe(user)
+        return _to_label(_read_user(user), redact)
+    except Exception:  # noqa: BLE001 - the user model is the project's
+        return describe(user, redact=redact)
 
 
 def _read_user(user: Any) -> str:
@@ -43,64 +51,79 @@ def _read_user(user: Any) -> str:
     return str(user if name is None else name)
 
 
-def format_objects(objects: object) -> str:
+def format_objects(objects: object, *, redact: SecretKeys | None = BUILT_IN) -> str:
     """Return what a task works on, as one line.
 
     A string stays as it is, and of a collection the first few objects are named. PowerCRUD's
     ``{"bookshop.Book": {1, 2}}`` becomes "bookshop.Book: 1, 2". A queryset is neither evaluated
     nor counted, and an iterator is not consumed: they are described. This never raises.
+
+    Args:
+        objects: what the launch names as ``affected_objects``.
+        redact: tells which keys of dicts are secret.
     """
     if objects is None:
         return ""
     if issubclass(type(objects), str):
         return str.__str__(objects)
     try:
-        return _format_all(objects)
-    except Exception:  # noqa: BLE001 - a stranger's collection may raise anything
-        return describe(objects)
+        return _format_all(objects, redact)
+    except Exception:  # noqa: BLE001 - a project's collection may raise anything
+        return describe(objects, redact=redact)
 
 
-def _format_all(objects: Any) -> str:
+def _format_all(objects: Any, redact: SecretKeys | None) -> str:
+    format_object = partial(_format_object, redact=redact)
     if issubclass(type(objects), Mapping):
-        pairs = ((_format_object(key), value) for key, value in objects.items())
-        return _join((f"{key}: {_format_members(value)}" for key, value in pairs), objects, "; ")
-    return _format_members(objects)
+        entries = (
+            _format_entry(key, value, format_object, redact) for key, value in objects.items()
+        )
+        return _join(entries, objects, "; ")
+    return _format_members(objects, format_object)
 
 
-def _format_members(value: Any) -> str:
+def _format_entry(
+    key: Any, value: Any, format_object: Callable[[Any], str], redact: SecretKeys | None
+) -> str:
+    label = format_object(key)
+    is_secret = redact is not None and redact[label]
+    return f"{label}: {MASK if is_secret else _format_members(value, format_object)}"
+
+
+def _format_members(value: Any, format_object: Callable[[Any], str]) -> str:
     kind = type(value)
     if not issubclass(kind, _COLLECTIONS):
-        return _format_object(value)
+        return format_object(value)
     members: Sequence[Any] = value
     if issubclass(kind, set | frozenset):
-        members = payloads.sort_set(value)
-    return _join((_format_object(member) for member in members), value, ", ")
+        members = kinds.sort_set(value)
+    return _join(map(format_object, members), value, ", ")
 
 
 def _join(labels: Iterable[str], values: Any, separator: str) -> str:
     shown = list(islice(labels, SHOWN))
     if (rest := len(values) - len(shown)) > 0:
-        shown.append(f"{payloads.ELLIPSIS} and {rest:,} more")
+        shown.append(f"{ELLIPSIS} and {rest:,} more")
     return separator.join(shown)
 
 
-def _format_object(value: Any) -> str:
+def _format_object(value: Any, redact: SecretKeys | None) -> str:
     """Return one object as people know it: a model instance by its ``__str__``."""
     kind = type(value)
     try:
         if issubclass(kind, QuerySet | RawQuerySet | BaseManager):
-            return _to_label(f"{value.model._meta.verbose_name_plural} (queryset)")
+            return _to_label(f"{value.model._meta.verbose_name_plural} (queryset)", redact)
         if issubclass(kind, Model):
-            return _to_label(str(value))
-    except Exception:  # noqa: BLE001 - a model is a stranger's
-        return describe(value)
-    return describe(value)
+            return _to_label(str(value), redact)
+    except Exception:  # noqa: BLE001 - a model is the project's
+        return describe(value, redact=redact)
+    return describe(value, redact=redact)
 
 
-def describe(value: Any) -> str:
-    redact = redaction.compile_redaction(redaction.DEFAULT_REDACT)
-    return _to_label(payloads.to_text(value, limit=_PAYLOAD_BYTES, redact=redact))
+def describe(value: Any, *, redact: SecretKeys | None = BUILT_IN) -> str:
+    """Return a label that calls nothing of the project, not even the ``__str__`` of its models."""
+    return _to_label(to_text(value, limit=_PAYLOAD_BYTES, redact=redact), redact)
 
 
-def _to_label(text: str) -> str:
-    return payloads.cut(payloads.to_line(text[:_PAYLOAD_BYTES]), _LABEL_LENGTH)
+def _to_label(text: str, redact: SecretKeys | None) -> str:
+    return cut(to_line(redact_text(text[:_PAYLOAD_BYTES], redact)), _LABEL_LENGTH)

@@ -1,8 +1,8 @@
 """Secrets that must not be stored: which keys name one, and where a text contains one."""
 
-import functools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from functools import cached_property, lru_cache
 
 # Long words are searched anywhere, so that "userPassword" and "x-csrf-token" match. Short ones
 # must be whole words, between separators, digits or the capitals of camelCase: "pin", "user_pin"
@@ -32,7 +32,10 @@ DEFAULT_REDACT: tuple[str, ...] = (
 MASK = "********"
 """What is stored in place of a redacted value."""
 
+_CACHED_KEYS = 1024
 _CACHED_LENGTH = 64
+_SEARCHED_LENGTH = 100_000
+_FLAGS = re.compile(r"^\(\?([imsx]+)\)(.*)$", re.DOTALL)
 
 # The last "@" before the path ends the password. The user stays: it helps to find the account.
 _URL_PASSWORD = re.compile(r'(?<=://)([^\s/:"<>]*):[^\s/"<>]+@')
@@ -58,38 +61,64 @@ _PIECE = re.compile(
 )
 
 
-def compile_redaction(patterns: Iterable[str]) -> re.Pattern[str] | None:
-    """Return one pattern that finds what any of ``patterns`` finds, whatever the case.
+class SecretKeys(dict[str, bool]):
+    """Tells which keys name a secret: ``secret_keys["password"]`` is true.
 
-    ``None`` if there are none. The result is cached.
+    The same few keys come with every task, and a search costs more than everything else: its
+    result is kept for the next time.
+
+    Args:
+        patterns: regular expressions; a key that one of them is found in, whatever the case,
+            names a secret.
+    """
+
+    def __init__(self, patterns: Iterable[str] = ()) -> None:
+        self._patterns = tuple(patterns)
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """All patterns in one.
+
+        Raises:
+            re.error: one of them is not a regular expression.
+        """
+        for pattern in self._patterns:
+            re.compile(pattern)  # an error here names this pattern, not all of them joined
+        # Flags for a whole pattern, "(?i)", are not allowed inside another: make them local.
+        scoped = (_FLAGS.sub(r"(?\1:\2)", pattern) for pattern in self._patterns)
+        return re.compile("|".join(f"(?:{pattern})" for pattern in scoped), re.IGNORECASE)
+
+    def __missing__(self, key: str) -> bool:
+        search = self.pattern.search
+        found = bool(self._patterns) and search(key, 0, _SEARCHED_LENGTH) is not None
+        if len(key) <= _CACHED_LENGTH:
+            if len(self) >= _CACHED_KEYS:
+                self.clear()
+            self[key] = found
+        return found
+
+
+BUILT_IN = SecretKeys(DEFAULT_REDACT)
+"""The keys that the built-in list finds."""
+
+
+def compile_redaction(patterns: Iterable[str]) -> SecretKeys | None:
+    """Return the keys that name a secret, or ``None`` if there are no patterns; it is cached.
 
     Raises:
-        re.error: one of them is not a regular expression.
+        re.error: one of the patterns is not a regular expression.
     """
     return _compile_redaction(tuple(patterns))
 
 
-@functools.lru_cache(maxsize=64)
-def _compile_redaction(patterns: tuple[str, ...]) -> re.Pattern[str] | None:
-    for pattern in patterns:
-        re.compile(pattern)  # an error here names this pattern, not all of them joined
-    # Flags for a whole pattern, "(?i)", are not allowed inside another: make them local.
-    scoped = (re.sub(r"^\(\?([imsx]+)\)(.*)$", r"(?\1:\2)", p, flags=re.S) for p in patterns)
-    return re.compile("|".join(f"(?:{p})" for p in scoped), re.IGNORECASE) if patterns else None
+@lru_cache(maxsize=64)
+def _compile_redaction(patterns: tuple[str, ...]) -> SecretKeys | None:
+    secret_keys = SecretKeys(patterns)
+    # Compiled now: a pattern that is none is found out where it is set.
+    return secret_keys if secret_keys.pattern.pattern else None
 
 
-@functools.lru_cache(maxsize=64)
-def get_key_test(redact: re.Pattern[str] | None) -> Callable[[str], bool]:
-    """Return the function that tells whether a key names a secret."""
-    if redact is None:
-        return lambda key: False
-    search = redact.search
-    # The same few keys come with every task, and the search costs more than everything else.
-    cached = functools.lru_cache(maxsize=1024)(lambda key: search(key) is not None)
-    return lambda key: cached(key) if len(key) <= _CACHED_LENGTH else search(key) is not None
-
-
-def redact_text(text: str, redact: re.Pattern[str] | None) -> str:
+def redact_text(text: str, redact: SecretKeys | None) -> str:
     """Return ``text`` with the secrets in it replaced by ``MASK``.
 
     These are the password of an URL (``scheme://user:password@host``), and what follows a
@@ -105,15 +134,16 @@ def redact_text(text: str, redact: re.Pattern[str] | None) -> str:
     if "://" in text:
         text = _URL_PASSWORD.sub(rf"\1:{MASK}@", text)
     if "=" in text or "'" in text or '"' in text:
-        text = _redact_values(text, get_key_test(redact))
+        text = _redact_values(text, redact)
     return text
 
 
-def _redact_values(text: str, is_secret: Callable[[str], bool]) -> str:
-    parts, end = [], 0
+def _redact_values(text: str, secret_keys: SecretKeys) -> str:
+    parts: list[str] = []
+    end = 0
     for key in _KEY.finditer(text):
         start = key.end()
-        if key.start() >= end and is_secret(key["quoted"] or key["plain"]):
+        if key.start() >= end and secret_keys[key["quoted"] or key["plain"]]:
             # Quoted as the key is, so that a dict stays one that can be read.
             quote = key["quote"] or (text[start] if text.startswith(('"', "'"), start) else "")
             parts += text[end:start], quote, MASK, quote

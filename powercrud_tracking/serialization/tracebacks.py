@@ -12,9 +12,10 @@ _HEADER = re.compile(r"(?:Exception Group )?Traceback \(most recent call last\):
 _FRAME = re.compile(r' +File "(.+)", line (\d+)(?:, in (.*))?$')
 _BETWEEN = re.compile(r" *(?:\+-)?\+?-{4,}(?: (\d+|\.\.\.) -{4,})?$")
 _MARKS = re.compile(r"[\s~^]*$")
+CONTEXT = "During handling of the above exception, another exception occurred:"
 _LINKS: dict[str, Link] = {
     "The above exception was the direct cause of the following exception:": "cause",
-    "During handling of the above exception, another exception occurred:": "context",
+    CONTEXT: "context",
 }
 # Installed packages (also pex and eggs), the standard library (also in a zip, on Windows, and in
 # conda on Windows), and code that is in no file, such as <frozen importlib._bootstrap>.

@@ -8,6 +8,7 @@ from django.test import override_settings
 from powercrud_tracking.factory import get_manager
 from powercrud_tracking.lifecycle import Status
 from powercrud_tracking.managers import ModelTrackingAsyncManager
+from powercrud_tracking.models import AsyncTaskAttempt
 from tests.project.models import InheritedRecord
 from tests.project.tasks import add
 from tests.project.tracking import ShoutingManager
@@ -103,6 +104,38 @@ class TestFormatting:
 
         assert Old().format_objects(["a", "b"]) == "2 things"
         assert manager.format_objects(["a", "b"]) == manager.format_affected(["a", "b"]) == "a, b"
+
+
+class TestSecrets:
+    def test_labels_mask_what_the_project_calls_a_secret(self):
+        manager = ModelTrackingAsyncManager(redact=["iban"])
+
+        manager.async_task_lifecycle("create", NAME, affected_objects={"iban": "x", "pin": 1})
+
+        assert get_row().affected_objects == "iban: ********; pin: 1"
+
+    def test_the_built_in_label_masks_them_where_the_project_s_raises(self):
+        manager = RaisingManager(redact=["iban"])
+
+        manager.async_task_lifecycle("create", NAME, affected_objects=[{"iban": "x"}])
+
+        assert get_row().affected_objects == '{"iban": "********"}'
+
+    def test_message_progress_result_and_attempt_show_none(self, manager):
+        text = "redis://ada:hunter2@host is away"
+        result = f"{text} : Traceback (most recent call last):\nOSError: {text}\n"
+
+        manager.async_task_lifecycle("create", NAME, message=text)
+        manager.async_task_lifecycle("start", NAME)
+        manager.update_progress(NAME, text)
+        row = get_row()
+        manager.async_task_lifecycle("fail", NAME, message=result, result=result)
+
+        assert (row.message, row.progress_payload) == ("redis://ada:********@host is away",) * 2
+        assert get_row().message == "OSError: redis://ada:********@host is away"
+        attempt = AsyncTaskAttempt.objects.get()
+        stored = (get_row().result_payload, attempt.message, attempt.traceback)
+        assert "hunter2" not in str(stored)
 
 
 class TestCreateDefaults:

@@ -53,6 +53,21 @@ class TestRecordAttempts:
         assert (attempt.outcome, attempt.exception_class) == (Status.FAILED, "ValueError")
         assert (attempt.message, attempt.traceback) == (FAILURE.reason, FAILURE.traceback)
 
+    def test_it_keeps_no_secrets(self, at):
+        make_rows("task")
+        failure = Failure(
+            reason="redis://ada:hunter2@host is away",
+            traceback="  connect(password='hunter2')\nValueError: {'pin': 'hunter2'}\n",
+        )
+
+        keep(at, failure=failure)
+
+        attempt = AsyncTaskAttempt.objects.get()
+        assert attempt.message == "redis://ada:********@host is away"
+        assert attempt.traceback == (
+            "  connect(password='********')\nValueError: {'pin': '********'}\n"
+        )
+
     def test_a_task_that_never_started_has_none(self, at):
         make_rows("task", attempts=0)
 

@@ -16,6 +16,7 @@ from powercrud_tracking.recording.launches import (
     find_launching_manager,
     take_task_name,
 )
+from tests.project.models import Widget
 from tests.project.tasks import add
 
 NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
@@ -139,6 +140,14 @@ class TestDescribeFailure:
 
         assert message == "Failed to enqueue async task: bad"
         assert result.startswith("Traceback (most recent call last):\n")
+
+    def test_a_queryset_in_its_exception_is_not_evaluated(self, db, django_assert_num_queries):
+        exc = make_wrapped(ValueError("no widgets", Widget.objects.all()))
+
+        with django_assert_num_queries(0):
+            message, _ = Launch(None, NAME, is_started=True).describe_failure(exc)
+
+        assert message.startswith('["no widgets", "<QuerySet of project.Widget>"] : Traceback')
 
     def test_one_that_started_says_what_the_task_raised(self):
         launch = Launch(None, NAME, is_started=True)

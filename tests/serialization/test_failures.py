@@ -8,9 +8,13 @@ from powercrud_tracking.serialization import failures
 from powercrud_tracking.serialization.failures import (
     BULK_WORKERS,
     Failure,
+    describe_result,
     is_failed_result,
     parse_failure,
 )
+from powercrud_tracking.serialization.redaction import BUILT_IN
+from powercrud_tracking.serialization.tracebacks import parse_traceback
+from tests.project.models import Widget
 
 
 class BrokenError(Exception):
@@ -20,6 +24,10 @@ class BrokenError(Exception):
 class UnprintableError(Exception):
     def __str__(self):
         raise RuntimeError("no text")
+
+
+def repr_or_type(value):
+    return type(value).__name__ if isinstance(value, Exception) else repr(value)
 
 
 def make_result(raise_):
@@ -89,6 +97,37 @@ class TestNothingKnown:
 
     def test_something_else_is_told_as_it_is_without_secrets(self):
         assert parse_failure({"code": 3, "token": "t"}).reason == '{"code": 3, "token": "********"}'
+
+
+class TestDescribeResult:
+    @pytest.mark.parametrize(
+        ("result", "sentence"),
+        [
+            (False, "The task returned False."),
+            (None, "The task returned None."),
+            (0, "The task returned 0."),
+            ("no\nstock", "The task returned no stock."),
+            ({"errors": [3]}, 'The task returned {"errors": [3]}.'),
+            ({"token": "hunter2"}, 'The task returned {"token": "********"}.'),
+            ("amqp://a:hunter2@host", "The task returned amqp://a:********@host."),
+            (UnprintableError(), f"The task returned <{__name__}.UnprintableError (unprintable)>."),
+        ],
+        ids=repr_or_type,
+    )
+    def test_it_is_a_sentence_without_secrets(self, result, sentence):
+        assert describe_result(result, limit=1000, redact=BUILT_IN) == sentence
+
+    @pytest.mark.parametrize("limit", [64, 100, 1000])
+    @pytest.mark.parametrize(
+        "result",
+        ["é" * 99_999, [["“"] * 99] * 99, {"a": "b" * 99_999}],
+        ids=["text", "list", "dict"],
+    )
+    def test_it_is_no_longer_than_its_limit(self, result, limit):
+        sentence = describe_result(result, limit=limit, redact=BUILT_IN)
+
+        assert sentence.startswith("The task returned ")
+        assert len(sentence.encode()) <= limit
 
 
 class TestText:
@@ -179,6 +218,51 @@ class TestException:
         assert failure.reason == "tests.serialization.test_failures.BrokenError: outer"
         assert failure.traceback.startswith("Traceback (most recent call last):\n")
         assert "KeyError: 'inner'" in failure.traceback
+
+    @pytest.mark.parametrize(
+        "args",
+        [
+            lambda: (Widget.objects.all(),),
+            lambda: ("no widgets", Widget.objects.all()),
+            lambda: ({"widgets": [Widget.objects.all()]},),
+        ],
+        ids=["alone", "second", "nested"],
+    )
+    def test_a_queryset_among_the_arguments_is_not_evaluated(
+        self, db, args, django_assert_num_queries
+    ):
+        try:
+            try:
+                raise ValueError(*args())
+            except ValueError as cause:
+                raise KeyError(*args()) from cause
+        except KeyError as exc:
+            with django_assert_num_queries(0):
+                failure = parse_failure(exc)
+
+        assert "<QuerySet of project.Widget>" in failure.reason
+        assert failure.traceback.count("<QuerySet of project.Widget>") == 2
+        assert [
+            each.exception.partition(":")[0] for each in parse_traceback(failure.traceback)
+        ] == [
+            "KeyError",
+            "ValueError",
+        ]
+
+    def test_secrets_among_the_arguments_are_masked(self):
+        try:
+            raise ValueError("no", {"password": "hunter2", "price": 3})
+        except ValueError as exc:
+            failure = parse_failure(exc)
+
+        assert failure.reason == 'ValueError: ["no", {"password": "********", "price": 3}]'
+        assert failure.traceback.endswith(f"\n{failure.reason}\n")
+
+    def test_a_chain_that_leads_to_itself_ends(self):
+        one, two = ValueError({"a": 1}), KeyError("b")
+        one.__context__, two.__context__ = two, one
+
+        assert parse_failure(one).traceback.count("KeyError") == 1
 
     def test_one_that_cannot_be_printed_says_so(self):
         reason = parse_failure(UnprintableError()).reason

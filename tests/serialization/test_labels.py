@@ -9,6 +9,7 @@ from django.test.utils import isolate_apps
 from django.utils.functional import SimpleLazyObject
 
 from powercrud_tracking.serialization.labels import SHOWN, format_objects, format_user
+from powercrud_tracking.serialization.redaction import compile_redaction
 from tests.project.models import Widget
 
 
@@ -83,6 +84,31 @@ class TestFormatObjects:
     )
     def test_it_is_one_line_for_people(self, objects, label):
         assert format_objects(objects) == label
+
+    @pytest.mark.parametrize(
+        ("objects", "label"),
+        [
+            ({"password": "hunter2", "id": 3}, "password: ********; id: 3"),
+            ([{"password": "hunter2"}], '{"password": "********"}'),
+            ([("password", "hunter2")], '["password", "********"]'),
+            (
+                [{"field": "api_key", "value": "hunter2"}],
+                '{"field": "api_key", "value": "********"}',
+            ),
+            (["redis://ada:hunter2@host"], "redis://ada:********@host"),
+            ([Widget(name="amqp://a:hunter2@host")], "amqp://a:********@host"),
+        ],
+        ids=["dict", "list of dicts", "pair", "field and value", "text", "instance"],
+    )
+    def test_secrets_are_masked(self, objects, label):
+        assert format_objects(objects) == label
+
+    def test_a_project_s_own_secrets_are_masked(self):
+        redact = compile_redaction(["iban"])
+
+        assert format_objects({"iban": "x", "pin": 1}, redact=redact) == "iban: ********; pin: 1"
+        assert format_objects([{"iban": "x"}], redact=redact) == '{"iban": "********"}'
+        assert format_objects({"pin": 1}, redact=None) == "pin: 1"
 
     def test_of_many_the_first_are_named_and_the_rest_counted(self):
         label = format_objects([*range(SHOWN), *range(1234)])

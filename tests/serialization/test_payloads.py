@@ -19,6 +19,7 @@ import pytest
 from django import forms
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Exists, Q
 from django.http import QueryDict
@@ -27,7 +28,14 @@ from django.utils.translation import gettext_lazy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from powercrud_tracking.serialization.payloads import CIRCULAR, cut, to_json, to_line, to_text
+from powercrud_tracking.serialization.payloads import (
+    CIRCULAR,
+    cut,
+    describe_exception,
+    to_json,
+    to_line,
+    to_text,
+)
 from powercrud_tracking.serialization.redaction import DEFAULT_REDACT, MASK, compile_redaction
 
 REDACT = compile_redaction(DEFAULT_REDACT)
@@ -187,8 +195,11 @@ class Plain:
 
 
 class Says:
+    def __init__(self, text="says"):
+        self.text = text
+
     def __str__(self):
-        return "says"
+        return self.text
 
 
 async def coroutine():
@@ -265,6 +276,24 @@ def take_queryset():
         pytest.param(ValueError("bad"), "ValueError: bad", id="exception"),
         pytest.param(ValueError(), "ValueError", id="exception-without-text"),
         pytest.param(KeyError("k"), "KeyError: 'k'", id="key-error"),
+        pytest.param(
+            ValueError("bad", 3), "ValueError: ('bad', 3)", id="exception-of-plain-values"
+        ),
+        pytest.param(
+            ValueError("bad", User(pk=7)),
+            f'ValueError: ["bad", "{USER}:7"]',
+            id="exception-of-others",
+        ),
+        pytest.param(
+            OSError(2, "No file", "a.csv"),
+            "FileNotFoundError: [Errno 2] No file: 'a.csv'",
+            id="os-error",
+        ),
+        pytest.param(
+            ExceptionGroup("several", [ValueError("one")]),
+            "ExceptionGroup: several (1 sub-exception)",
+            id="exception-group",
+        ),
         pytest.param(generate(), "<generator generate>", id="generator"),
         pytest.param(map(fail, [1]), "<map>", id="iterator"),
         pytest.param(fail, "<function tests.serialization.test_payloads.fail>", id="function"),
@@ -342,6 +371,16 @@ class UserForm(forms.Form):
             f"ValueError: <QuerySet of {USER}>",
             id="exception",
         ),
+        pytest.param(
+            lambda: ValueError("no", User.objects.all()),
+            f'ValueError: ["no", "<QuerySet of {USER}>"]',
+            id="exception-of-two",
+        ),
+        pytest.param(
+            lambda: KeyError(User.objects.all()),
+            f"KeyError: <QuerySet of {USER}>",
+            id="key-error",
+        ),
         pytest.param(UserForm, "<tests.serialization.test_payloads.UserForm>", id="form"),
         pytest.param(
             lambda: UserForm()["user"], "<django.forms.boundfield.BoundField>", id="bound-field"
@@ -394,6 +433,10 @@ def nested(depth):
         pytest.param(nested(100_000), id="deep"),
         pytest.param([bytes(100)] * 100, id="bytes"),
         pytest.param(ValueError("x" * 100_000), id="exception"),
+        pytest.param(["w" * 64] * 14, id="words"),
+        pytest.param({f"{'k' * 60}{i:04}": "w" * 64 for i in range(9)}, id="entries-of-words"),
+        pytest.param(["😀"] * 50, id="single-characters"),
+        pytest.param([-1.1111111111111112e-300] * 50, id="floats"),
     ],
 )
 def test_nothing_is_longer_than_its_limit(value, limit):
@@ -404,8 +447,10 @@ def test_nothing_is_longer_than_its_limit(value, limit):
     ("value", "expected"),
     [
         pytest.param("a" * 1_000_000, "a" * 75 + "… [999,925 more]", id="text"),
-        pytest.param(list(range(1_000_000)), [*range(11), "… [999,989 more]"], id="list"),
-        pytest.param(dict.fromkeys(range(1000), 1), {"…": "[1,000 more]"}, id="dict"),
+        pytest.param(list(range(1_000_000)), [*range(10), "… [999,990 more]"], id="list"),
+        pytest.param(
+            dict.fromkeys(range(1000), 1), {"0": 1, "1": 1, "2": 1, "…": "[997 more]"}, id="dict"
+        ),
     ],
 )
 def test_a_mark_says_how_much_is_missing(value, expected):
@@ -433,6 +478,26 @@ def test_a_key_that_looks_like_a_mark_is_kept():
 
     assert result["…"] == "mine"
     assert result["… (2)"].endswith(" more]")
+
+
+def test_an_exception_among_its_own_arguments_is_marked():
+    exc = ValueError("bad")
+    exc.args = (exc,)
+
+    assert write(exc) == f"ValueError: {CIRCULAR}"
+    assert describe_exception(exc, limit=LIMIT) == f"ValueError: {CIRCULAR}"
+
+
+def test_a_dict_that_changes_while_it_is_read_harms_nobody():
+    class Changing:
+        def __str__(self):
+            value.clear()
+            value.update(dict.fromkeys("abc", self))
+            return "changing"
+
+    value = {i: Changing() for i in range(5)}
+
+    assert write(value)
 
 
 def test_a_deep_value_ends_where_readers_of_json_would():
@@ -492,6 +557,84 @@ def test_a_masked_value_is_never_looked_at():
 )
 def test_a_key_is_redacted_by_its_whole_text(key):
     assert list(write({key: "value"}).values()) == [MASK]
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("api_key", id="text"),
+        pytest.param(b"authorization", id="bytes"),
+        pytest.param(gettext_lazy("password"), id="lazy"),
+    ],
+)
+def test_the_value_of_a_pair_is_redacted(kind, name):
+    value = [kind([name, Untouchable()]), kind(["price", 3])]
+
+    result = write(value)
+
+    assert [pair[1] for pair in result] == [MASK, 3]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(["password", "email", "price"], id="three-words"),
+        pytest.param(["price", "password"], id="the-second-word"),
+        pytest.param(["the password is on the second page. " * 9, 1], id="a-long-text"),
+    ],
+)
+def test_a_list_that_is_no_pair_of_a_key_and_its_value_is_kept(value):
+    assert write(value) == value
+
+
+@pytest.mark.parametrize("name", ["field", "name", "key"])
+@pytest.mark.parametrize("value", ["value", "values", "m2m_values"])
+def test_a_value_beside_the_name_of_its_field_is_redacted(name, value):
+    secret = {value: Untouchable(), name: "api_key", "info": {"type": "CharField"}}
+    harmless = {name: "price", value: "3"}
+
+    assert write([secret, harmless]) == [{**secret, value: MASK}, harmless]
+
+
+def test_the_arguments_of_a_bulk_update_show_no_secret():
+    field_data = [{"field": "api_key", "value": "hunter2", "m2m_action": None, "m2m_values": []}]
+
+    result = write(["shop.Book", ["1"], 7, ["api_key", "price"], ["api_key"], field_data])
+
+    assert "hunter2" not in json.dumps(result)
+    assert result[3] == ["api_key", MASK]  # two words look like a pair; that is the lesser harm
+
+
+@pytest.mark.parametrize(
+    "exc",
+    [
+        pytest.param(ValueError({"password": "hunter2"}), id="dict"),
+        pytest.param(ValueError("no", {"password": "hunter2"}), id="text-and-dict"),
+        pytest.param(ValueError([("password", "hunter2")]), id="pair"),
+        pytest.param(ValueError("password", "hunter2"), id="pair-of-arguments"),
+        pytest.param(ValidationError({"password": ["hunter2 is too short"]}), id="validation"),
+        pytest.param(KeyError("redis://ada:hunter2@host"), id="url"),
+        pytest.param(ExceptionGroup("password=hunter2", [ValueError("hunter2")]), id="group"),
+    ],
+)
+def test_the_arguments_of_an_exception_show_no_secret(exc):
+    assert "hunter2" not in json.dumps(write(exc))
+    assert "hunter2" not in describe_exception(exc, limit=LIMIT, redact=REDACT)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param("redis://ada:hunter2@host", id="text"),
+        pytest.param({"redis://ada:hunter2@host": 1}, id="key"),
+        pytest.param([Says("amqp://:hunter2@host")], id="object"),
+        pytest.param({"body": '{"pin": "hunter2"}'}, id="json-in-a-text"),
+        pytest.param({"a": "x" * (LIMIT - 30) + " redis://ada:hunter2@host"}, id="at-the-limit"),
+    ],
+)
+def test_a_secret_inside_a_text_is_redacted(value):
+    assert "hunter" not in json.dumps(write(value))
 
 
 # --- text ----------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from powercrud_tracking.serialization.redaction import (
     compile_redaction,
     redact_text,
 )
+from powercrud_tracking.serialization.texts import cut_start
 
 LIMIT = 16384
 
@@ -220,6 +221,15 @@ class TestText:
         assert redact_text("iban=x password=x a://b:c@d", redact) == (
             "iban=******** password=x a://b:********@d"
         )
+
+    def test_the_end_of_a_text_shows_no_secret_that_the_limit_cuts(self):
+        text = "{'password': 'hunter2-hunter2-hunter2', 'a': 1}\n"
+
+        for length in range(2, len(text) + 2):
+            end = cut_start(text, length, redact=REDACT)
+
+            assert "hunter" not in end
+            assert len(end) <= length
 
     def test_no_patterns_redact_nothing(self):
         assert redact_text("password=x a://b:c@d", None) == "password=x a://b:c@d"
