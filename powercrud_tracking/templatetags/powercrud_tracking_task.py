@@ -1,4 +1,4 @@
-"""How the page of a task writes times."""
+"""Times on the task page."""
 
 from datetime import datetime
 
@@ -20,7 +20,7 @@ def exact_time(value: datetime | None, after: datetime | None = None) -> SafeStr
 
     Args:
         value: the time.
-        after: a time told just before it: the date is left out if it is the same.
+        after: a time shown just before it: the same date is left out.
     """
     if value is None:
         return ""
@@ -36,7 +36,7 @@ def exact_time(value: datetime | None, after: datetime | None = None) -> SafeStr
 
 @register.filter
 def due_date(value: datetime) -> SafeString:
-    """Return the date of something that is going to happen, and say if it is due."""
+    """Return the date at which a row may be pruned, with a note if that is past."""
     local = get_local(value)
     date = format_html(
         '<time datetime="{}" title="{}">{}</time>',

@@ -1,4 +1,4 @@
-"""The page of one task, as a person gets it."""
+"""The task page as a browser gets it."""
 
 import copy
 import html
@@ -86,7 +86,9 @@ def count_queries(client):
 
 
 class TestQueries:
-    def test_they_are_six_at_the_most_and_as_many_for_many_attempts_and_runs(self, admin_client):
+    def test_the_page_takes_six_queries_however_many_attempts_and_runs_there_are(
+        self, admin_client
+    ):
         make_failed(attempts=30)
         client = admin_client
         client.get(DETAIL)
@@ -104,7 +106,7 @@ class TestQueries:
 
 class TestEscaping:
     @pytest.mark.parametrize("status", ["pending", "in_progress", "success", "failed", "lost"])
-    def test_markup_in_every_column_stays_text(self, admin_client, status):
+    def test_markup_in_any_column_is_escaped(self, admin_client, status):
         text = {
             "message": MARKUP,
             "progress_payload": f"1/2 {MARKUP}",
@@ -148,7 +150,7 @@ class TestEscaping:
         assert "&lt;script&gt;" in content
         assert 'style="' not in content
 
-    def test_numbers_in_the_pictures_are_not_localized(self, admin_client, settings):
+    def test_coordinates_of_the_charts_are_not_localized(self, admin_client, settings):
         settings.LANGUAGE_CODE = "de"
         settings.USE_THOUSAND_SEPARATOR = True
         make_failed()
@@ -162,7 +164,7 @@ class TestEscaping:
 
 
 class TestFailure:
-    def test_the_reason_comes_first(self, admin_client):
+    def test_the_reason_of_a_failure_comes_first(self, admin_client):
         make_failed(progress_payload="1/2")
 
         content = get(admin_client)
@@ -171,7 +173,7 @@ class TestFailure:
         places = [content.index(words) for words in order]
         assert places == sorted(places)
 
-    def test_own_frames_stand_above_the_whole_traceback(self, admin_client):
+    def test_own_frames_are_above_the_full_traceback(self, admin_client):
         make_failed()
 
         content = get(admin_client)
@@ -182,7 +184,7 @@ class TestFailure:
         assert "decimal.py" not in frames
         assert "decimal.py" in trace
 
-    def test_earlier_attempts_come_newest_first(self, admin_client):
+    def test_earlier_attempts_are_listed_newest_first(self, admin_client):
         make_failed(attempts=3)
         for number in (1, 2):
             make_attempt(number, message=f"reason {number}")
@@ -192,7 +194,7 @@ class TestFailure:
         assert content.index("reason 2") < content.index("reason 1")
         assert "Earlier failed attempts" in content
 
-    def test_there_is_a_limit_to_them_and_the_page_says_so(self, admin_client):
+    def test_a_note_says_that_only_the_newest_attempts_are_shown(self, admin_client):
         make_failed(attempts=50)
         for number in range(1, 50):
             make_attempt(number, traceback="")
@@ -202,7 +204,7 @@ class TestFailure:
         assert f"Only the {MOST_ATTEMPTS} newest failed attempts are shown." in content
         assert content.count("<summary>Attempt ") == MOST_ATTEMPTS - 1
 
-    def test_a_failure_without_a_traceback_has_its_result(self, admin_client):
+    def test_a_failure_without_a_traceback_shows_the_result(self, admin_client):
         make_failed(result_payload=False)
         AsyncTaskAttempt.objects.update(traceback="")
 
@@ -214,7 +216,7 @@ class TestFailure:
 
 class TestLivePart:
     @pytest.mark.parametrize("status", ["pending", "in_progress", "success", "failed", "lost"])
-    def test_it_names_the_status_and_holds_nothing_that_can_be_opened(self, admin_client, status):
+    def test_the_part_that_is_updated_has_no_controls(self, admin_client, status):
         make_failed(status=status, progress_payload="1/2")
 
         part = get_live_part(get(admin_client))
@@ -223,7 +225,7 @@ class TestLivePart:
         for word in ("<details", "<button", "<input", "<pre", "href="):
             assert word not in part
 
-    def test_it_has_progress_timeline_and_facts(self, admin_client):
+    def test_the_part_that_is_updated_has_progress_timeline_and_facts(self, admin_client):
         make(status="in_progress", attempts=1, progress_payload="importing: 420/1000")
 
         part = get_live_part(get(admin_client))
@@ -232,12 +234,12 @@ class TestLivePart:
         assert "tracking-timeline-bar" in part
         assert "<dt>Function</dt>" in part
 
-    def test_a_task_that_nobody_works_on_asks_for_a_cluster(self, admin_client):
+    def test_a_task_that_stays_queued_asks_for_a_cluster(self, admin_client):
         make(status="pending", started_at=None)
 
         assert "python manage.py qcluster" in get_live_part(get(admin_client))
 
-    def test_it_says_until_when_the_row_is_kept(self, admin_client):
+    def test_the_page_shows_until_when_the_row_is_kept(self, admin_client):
         make(status="success", completed_at=timezone.now())
 
         part = get_live_part(get(admin_client))
@@ -245,7 +247,7 @@ class TestLivePart:
         until = (timezone.now() + timedelta(days=30)).date().isoformat()
         assert re.search(rf'Kept until</dt><dd><time datetime="{until[:8]}', part)
 
-    def test_one_that_is_due_says_what_removes_it(self, admin_client):
+    def test_a_row_that_is_due_names_the_next_pruning(self, admin_client):
         make(status="success", completed_at=timezone.now() - timedelta(days=31))
 
         assert "the next pruning removes it" in get(admin_client)
@@ -253,7 +255,7 @@ class TestLivePart:
 
 class TestTimes:
     @pytest.mark.skipif(not project_settings.USE_TZ, reason="local times have no zone")
-    def test_they_are_in_the_active_time_zone(self, admin_client, settings):
+    def test_times_are_in_the_active_time_zone(self, admin_client, settings):
         settings.TIME_ZONE = "Asia/Kolkata"
         row = make(status="success", completed_at=timezone.now())
 
@@ -264,7 +266,7 @@ class TestTimes:
         assert "+05:30" in content
         assert local.strftime('title="%Y-%m-%d %H:%M:%S IST"') in content
 
-    def test_they_are_relative_with_the_exact_one_on_hover(self, admin_client):
+    def test_times_are_relative_with_the_exact_time_on_hover(self, admin_client):
         make(status="success", completed_at=timezone.now())
 
         content = get(admin_client)
@@ -282,7 +284,7 @@ class TestRuns:
                 launched_by_id=f"another-{number}",
             )
 
-    def test_each_bar_and_each_row_leads_to_its_task(self, admin_client):
+    def test_each_bar_and_each_row_links_to_its_task(self, admin_client):
         make_failed()
         self.make_runs()
 
@@ -292,7 +294,7 @@ class TestRuns:
             url = reverse("powercrud_tracking:detail", args=[f"run-{number}"])
             assert content.count(f'href="{url}"') == 2
 
-    def test_bars_are_out_of_the_way_of_the_keyboard(self, admin_client):
+    def test_the_keyboard_skips_the_bars_of_the_chart(self, admin_client):
         make_failed()
         self.make_runs()
 
@@ -301,7 +303,7 @@ class TestRuns:
         assert 'aria-hidden="true"' in chart
         assert chart.count("<a ") == chart.count('tabindex="-1"') == 4
 
-    def test_people_see_only_runs_of_their_own_without_the_permission(self, client, user):
+    def test_without_the_permission_the_chart_has_own_runs_only(self, client, user):
         make_failed(launched_by_id=str(user.pk))
         self.make_runs()
         make(task_name="mine", launched_by_id=str(user.pk))
@@ -313,7 +315,7 @@ class TestRuns:
 
 
 class TestPayloads:
-    def test_they_have_copy_buttons_that_scripts_show(self, admin_client):
+    def test_payloads_have_copy_buttons_that_the_script_shows(self, admin_client):
         make(status="success", result_payload={"a": 1}, task_args=[2], task_kwargs={"b": 3})
 
         content = get(admin_client)
@@ -323,7 +325,7 @@ class TestPayloads:
             assert content.count(f'id="tracking-{name}"') == 1
         assert all("hidden" in tag for tag in re.findall(r"<button[^>]*data-copy[^>]*>", content))
 
-    def test_the_text_to_copy_is_the_json(self, admin_client):
+    def test_the_text_to_copy_is_json(self, admin_client):
         make(status="success", result_payload={"a": "<b>"})
 
         inside = re.search(
@@ -334,7 +336,7 @@ class TestPayloads:
 
 
 class TestBlocks:
-    def test_a_project_fills_them_from_templates_of_the_same_names(self, admin_client, settings):
+    def test_a_project_fills_blocks_from_templates_of_the_same_names(self, admin_client, settings):
         templates = copy.deepcopy(settings.TEMPLATES)
         templates[0]["DIRS"] = [OVERRIDES]
         settings.TEMPLATES = templates
@@ -349,7 +351,7 @@ class TestBlocks:
 
 
 class TestCustomTable:
-    def test_a_table_of_other_names_leaves_out_what_it_lacks(self, admin_client, settings):
+    def test_a_table_with_other_names_leaves_out_missing_columns(self, admin_client, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {
             "RECORD_MODEL": "project.BespokeRecord",
             "FIELD_MAP": {
@@ -372,7 +374,7 @@ class TestCustomTable:
         for word in ("Timeline", "Latest runs", "<dt>Worker", "<dt>Attempts", "None"):
             assert word not in content
 
-    def test_its_failed_attempts_are_shown(self, admin_client, settings):
+    def test_failed_attempts_of_a_table_with_other_names_are_shown(self, admin_client, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {
             "RECORD_MODEL": "project.BespokeRecord",
             "FIELD_MAP": {"task_name": "key", "status": "state"},
@@ -387,7 +389,7 @@ class TestCustomTable:
         assert "Attempt 1: Failed" in content
         assert "Timeline" in content
 
-    def test_a_table_with_nothing_but_a_name_says_no_more(self, admin_client, settings):
+    def test_a_table_with_a_name_only_shows_the_name(self, admin_client, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.NameOnlyRecord"}
         project.NameOnlyRecord.objects.create(task_name=NAME)
 
@@ -399,7 +401,7 @@ class TestCustomTable:
 
 
 class TestLostTask:
-    def test_its_run_time_is_unknown_on_every_page(self, admin_client):
+    def test_the_run_time_of_a_lost_task_is_unknown_on_every_page(self, admin_client):
         at = timezone.now()
         queued, started = at - timedelta(hours=4), at - timedelta(hours=3)
         make(status="lost", attempts=1, created_at=queued, started_at=started, failed_at=at)
@@ -436,7 +438,7 @@ class TestBulkFailure:
         AsyncTaskAttempt.objects.update(message=self.REASON, exception_class="", traceback="")
         return row
 
-    def test_the_page_shows_the_reason_and_the_raw_progress_as_the_last_one(self, admin_client):
+    def test_the_task_page_shows_the_reason_and_the_raw_progress(self, admin_client):
         content = html.unescape(get(admin_client))
 
         assert content.count(self.REASON) == 1

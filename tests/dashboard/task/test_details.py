@@ -117,7 +117,7 @@ class TestExceptions:
 
         assert get_lines(exception) == [(3, 1)]
 
-    def test_without_own_frames_the_innermost_is_shown(self):
+    def test_without_own_frames_the_innermost_frame_is_shown(self):
         (exception,) = get_shown(make_trace(FOREIGN.replace("9", "8") + FOREIGN))
 
         assert [(frame.line, frame.is_own) for frame, _ in exception["frames"]] == [(9, False)]
@@ -127,7 +127,7 @@ class TestExceptions:
 
         assert get_lines(exception) == [(3, 50)]
 
-    def test_many_frames_are_counted(self):
+    def test_frames_beyond_the_limit_are_counted(self):
         (exception,) = get_shown(make_trace("".join(OWN.format(n) for n in range(20))))
 
         assert (len(exception["frames"]), exception["hidden"]) == (8, 12)
@@ -169,7 +169,7 @@ class TestPayloads:
 
         assert ids == ["tracking-result", "tracking-args", "tracking-kwargs", "tracking-extra"]
 
-    def test_a_result_that_is_shown_as_the_traceback_is_left_out(self):
+    def test_the_result_is_left_out_where_it_is_shown_as_the_traceback(self):
         assert get_payloads(make_record("failed", result="text"), with_result=False) == []
 
     def test_objects_that_are_too_long_for_the_header_are_a_payload(self):
