@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
-from django.db import DatabaseError
+from django.db import DatabaseError, router
 from django.urls import include, path
 from django_q.exceptions import TimeoutException
 from django_q.models import Task
@@ -19,7 +19,7 @@ from powercrud_tracking.poll import build_poll
 from powercrud_tracking.recording import bulk_arguments, launches
 from powercrud_tracking.recording.events import EventRecorder
 from powercrud_tracking.recording.launches import QUEUE_OPTIONS, Launch
-from powercrud_tracking.recording.lock_limits import MOST_SECONDS, limit_waiting
+from powercrud_tracking.recording.lock_limits import limit_waiting
 from powercrud_tracking.recording.recorder import TaskStillOpenError
 from powercrud_tracking.recording.running import find_running_task
 from powercrud_tracking.recording.values import Formatters
@@ -100,6 +100,10 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
     def get_record_model_path(self) -> str:
         """Return the record model of this class, as ``app_label.ModelName``."""
         return self.record_model_path or get_config().record_model
+
+    def get_database(self) -> str:
+        """Return the alias of the database to which rows are written now."""
+        return router.db_for_write(self._events.recorder.model)
 
     def get_travelling(self) -> dict[str, Any]:
         """Return what a worker needs to build this manager: its class path and differences.
@@ -237,7 +241,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
             task_name: the name of the task.
         """
         # It runs in the monitor, which handles the tasks of all workers.
-        with limit_waiting(MOST_SECONDS):
+        with limit_waiting(self.get_database()):
             payload = self._get_end(task)
             event = Event.FAIL if payload["status"] == Status.FAILED else Event.COMPLETE
             self._emit_lifecycle(event, task_name, **payload)

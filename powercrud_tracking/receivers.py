@@ -27,7 +27,7 @@ from powercrud_tracking.lifecycle import Event, Status
 from powercrud_tracking.managers import ModelTrackingAsyncManager, find_named_manager
 from powercrud_tracking.recording import bulk_arguments, outcomes
 from powercrud_tracking.recording.launches import HOOK, find_launching_manager
-from powercrud_tracking.recording.lock_limits import MOST_SECONDS, limit_waiting
+from powercrud_tracking.recording.lock_limits import limit_waiting
 from powercrud_tracking.recording.running import RunningTask, enter_task, leave_task
 from powercrud_tracking.recording.savepoints import savepoint
 from powercrud_tracking.records.mapping import get_record_map
@@ -51,8 +51,7 @@ def _never_raising(receiver: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(receiver)
     def guarded(*, task: dict[str, Any], **kwargs: Any) -> None:
         try:
-            with limit_waiting(MOST_SECONDS):
-                receiver(task=task)
+            receiver(task=task)
         except Exception:
             logger.exception("Could not %s task %s.", receiver.__name__, task.get("name"))
 
@@ -150,9 +149,10 @@ def start(*, task: dict[str, Any], **kwargs: Any) -> None:
         },
     )
     enter_task(running)
-    _record_start(running)
-    if is_taken_over:
-        _record_owner(manager, task)
+    with limit_waiting(manager.get_database()):
+        _record_start(running)
+        if is_taken_over:
+            _record_owner(manager, task)
 
 
 def _record_start(running: RunningTask) -> None:
@@ -165,9 +165,12 @@ def leave(*, task: dict[str, Any], **kwargs: Any) -> None:
     running = leave_task(task["name"])
     if running is None:
         return
-    if not running.is_started:
-        _record_start(running)
-    running.flush()
+    if running.is_started and not running.is_holding:
+        return
+    with limit_waiting(running.manager.get_database()):
+        if not running.is_started:
+            _record_start(running)
+        running.flush()
 
 
 @_never_raising

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db import connections, models, router
+from django.db import models, router
 from django_q.models import Task
 
 from powercrud_tracking.lifecycle import Status
@@ -14,7 +14,7 @@ from powercrud_tracking.maintenance import queue
 from powercrud_tracking.maintenance.queue import Evidence
 from powercrud_tracking.maintenance.workers import is_worker_alive
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
-from powercrud_tracking.recording.lock_limits import MOST_SECONDS, hold_limit
+from powercrud_tracking.recording.lock_limits import limit_waiting
 from powercrud_tracking.records import mapping, reading
 from powercrud_tracking.records.reading import Record
 from powercrud_tracking.records.times import find_past
@@ -143,8 +143,7 @@ def _record_ends(manager: Any, results: Mapping[str, Task]) -> set[str]:
         of_task = manager.get_manager_for(task)
         _, tasks = groups.setdefault((type(of_task), of_task.config), (of_task, {}))
         tasks[task_name] = task
-    # An end is two writes.
-    with hold_limit(connections[using], MOST_SECONDS / 2):
+    with limit_waiting(using):
         for of_task, tasks in groups.values():
             try:
                 of_task.record_ends(tasks)

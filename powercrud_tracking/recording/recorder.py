@@ -22,7 +22,6 @@ from powercrud_tracking.lifecycle import (
     Status,
     get_status_after,
 )
-from powercrud_tracking.recording.lock_limits import apply_limit, deadline
 from powercrud_tracking.recording.savepoints import savepoint
 from powercrud_tracking.recording.statements import SILENT_SINCE, Compiler, Statement
 from powercrud_tracking.records.mapping import RecordMap, get_record_map
@@ -344,14 +343,7 @@ setting.clear_when_settings_change(get_recorder)
 
 
 def run(connection: BaseDatabaseWrapper, sql: str, parameters: list[Any]) -> int:
-    """Run a statement and return how many rows it has met.
-
-    Outside of a transaction it waits for locks no longer than ``lock_limits`` allows.
-    """
-    if deadline.get() is None:
-        with connection.cursor() as cursor:
-            cursor.execute(sql, parameters)
-            return int(cursor.rowcount)
-    with apply_limit(connection), connection.cursor() as cursor:
+    """Run a statement and return how many rows it has met."""
+    with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         return int(cursor.rowcount)

@@ -58,6 +58,11 @@ class RunningTask:
             return False
         return self._written_at is None or monotonic() - self._written_at >= interval
 
+    @property
+    def is_holding(self) -> bool:
+        """Whether progress is held back."""
+        return self._held is not None
+
     def flush(self) -> None:
         """Write the progress that is held back, if there is any."""
         held, self._held = self._held, None

@@ -14,7 +14,10 @@ PACKAGE = ROOT / "powercrud_tracking"
 NAME = PACKAGE.name
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 LAYERS = [
-    re.findall(r"`(\w+)/?`", row) for row in re.findall(r"^\| (`.*?`) \|", PAGE, re.MULTILINE)
+    re.findall(r"`(\w+)/?`", row)
+    for row in re.findall(
+        r"^\| (`.*?`) \|", PAGE.partition("## Packages")[2].partition("\n## ")[0], re.MULTILINE
+    )
 ]
 """From the ground up: the packages and modules of each layer."""
 
@@ -239,3 +242,22 @@ def test_only_one_module_names_the_setting():
     }
 
     assert naming == {"config.setting"}
+
+
+class TestWays:
+    """The architecture page names functions and files; a reader must find each of them."""
+
+    TEXT = PAGE.partition("## The way of one event")[2].partition("## Packages")[0]
+    CODE = "\n".join(path.read_text(encoding="utf-8") for path in FILES.values())
+
+    @pytest.mark.parametrize("name", sorted(set(re.findall(r"`(?:\w+\.)*(\w+)\(\)`", TEXT))))
+    def test_each_function_that_is_named_exists(self, name):
+        assert re.search(rf"^ *def {name}\b", self.CODE, re.MULTILINE)
+
+    @pytest.mark.parametrize("name", sorted(set(re.findall(r"`([A-Z]\w+[a-z]\w*)`", TEXT))))
+    def test_each_class_that_is_named_exists(self, name):
+        assert re.search(rf"^class {name}\b", self.CODE, re.MULTILINE)
+
+    @pytest.mark.parametrize("name", sorted(set(re.findall(r"`((?:\w+/)*\w+\.py)`", TEXT))))
+    def test_each_file_that_is_named_exists(self, name):
+        assert (PACKAGE / name).is_file()
