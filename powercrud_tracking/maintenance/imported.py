@@ -20,7 +20,7 @@ from django.db import models
 from django_q.models import Task
 
 from powercrud_tracking.config.dashboard_config import DashboardConfig, load
-from powercrud_tracking.lifecycle import OPEN, Status
+from powercrud_tracking.lifecycle import FAILURES, OPEN, Status
 from powercrud_tracking.recording import bulk_arguments, outcomes
 from powercrud_tracking.recording.launches import HOOK
 from powercrud_tracking.recording.values import PLUMBING, ValueBuilder, get_failure
@@ -35,7 +35,6 @@ _NUMBERS = frozenset({"attempts", "cleaned"})
 _PAYLOADS = frozenset({"args", "kwargs", "result", "extra"})
 _END = ("status", "message", "result", "completed_at", "failed_at")
 _SUCCEEDED = frozenset({Status.SUCCESS})
-_BROKEN = frozenset({Status.FAILED, Status.LOST})
 _LONGEST_LITERAL = 1_000_000
 
 type Values = dict[str, Any]
@@ -190,7 +189,7 @@ class BackfillMapper:
             past = self.read_result(task, users, None if progress is None else str(progress))
             values = _merge(values, past)
             payload = {**past.payload, **({} if user is None else payload)}
-        for name, ended in (("completed_at", _SUCCEEDED), ("failed_at", _BROKEN)):
+        for name, ended in (("completed_at", _SUCCEEDED), ("failed_at", FAILURES)):
             # An end of each kind would say that it ended twice.
             if values["status"] not in ended:
                 values.pop(name, None)
