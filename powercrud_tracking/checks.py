@@ -17,9 +17,10 @@ from powercrud.conf import get_powercrud_setting
 from powercrud.mixins.async_mixin import AsyncMixin
 
 from powercrud_tracking.config.dashboard_config import load
-from powercrud_tracking.config.problems import ConfigurationError, get_guess
+from powercrud_tracking.config.layers import find_class_problems
+from powercrud_tracking.config.problems import get_guess
 from powercrud_tracking.config.validation import find_setting_problems
-from powercrud_tracking.factory import PATH, get_manager
+from powercrud_tracking.factory import PATH, find_manager_class_problems, get_manager_class
 from powercrud_tracking.managers import ModelTrackingAsyncManager
 from powercrud_tracking.mixins import AsyncDashboardMixin
 
@@ -40,25 +41,24 @@ def register() -> None:
 
 
 def check_setting(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Print everything that is wrong with the setting."""
+    """Report every problem of the setting."""
     return [
         checks.Error(problem.message, hint=problem.hint, id=problem.id)
-        for problem in find_setting_problems()
+        for problem in (*find_setting_problems(), *find_manager_class_problems())
     ]
 
 
 def check_manager_class(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Print what the attributes of ``MANAGER_CLASS`` are refused for, if the setting is right."""
-    if any(find_setting_problems()):
-        return []
+    """Report every problem of the class attributes of ``MANAGER_CLASS``."""
+    manager_class = get_manager_class()
+    # Not initialised, since that would raise at the first problem.
+    manager = manager_class.__new__(manager_class)
     try:
-        get_manager()
-    except ConfigurationError as exc:
-        return [checks.Error(exc.problem.message, hint=exc.problem.hint, id=exc.problem.id)]
-    except ImproperlyConfigured:
-        # PowerCRUD refuses its cache, which has a check of its own.
+        problems = list(find_class_problems(manager))
+    except AttributeError:
+        # Its get_record_model_path() needs an initialised instance.
         return []
-    return []
+    return [checks.Error(each.message, hint=each.hint, id=each.id) for each in problems]
 
 
 def check_views(**kwargs: Any) -> list[checks.CheckMessage]:

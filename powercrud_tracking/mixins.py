@@ -1,7 +1,7 @@
 """The view side: a PowerCRUD view whose tasks are recorded."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
@@ -9,17 +9,10 @@ from django.urls import reverse
 
 from powercrud_tracking import factory, poll
 from powercrud_tracking.config import travel
+from powercrud_tracking.config.keys import VIEW_KEYS
 from powercrud_tracking.config.problems import Problem, Source
-from powercrud_tracking.config.validation import (
-    VIEW_KEYS,
-    find_problems,
-    find_shape_problems,
-    require_valid,
-)
-
-if TYPE_CHECKING:
-    # The managers need a ready registry.
-    from powercrud_tracking.managers import ModelTrackingAsyncManager
+from powercrud_tracking.config.validation import find_problems, get_valid_setting, require_valid
+from powercrud_tracking.managers import ModelTrackingAsyncManager
 
 
 class AsyncDashboardMixin:
@@ -59,17 +52,16 @@ class AsyncDashboardMixin:
 
     @classmethod
     def find_async_dashboard_problems(cls) -> list[Problem]:
-        """Return whatever is wrong with ``async_dashboard``."""
+        """Return every problem of ``async_dashboard``."""
         source = cls.get_async_dashboard_source()
         try:
             base = factory.get_manager().config
         except ImproperlyConfigured:
-            # What the view is laid over is wrong itself, and no fault of the view: only keys
-            # and types can be judged.
-            return list(find_shape_problems(cls.async_dashboard, source))
+            # The setting, which has a check of its own.
+            base = get_valid_setting()
         return list(find_problems(cls.async_dashboard, base=base, source=source))
 
-    def get_async_manager_class(self) -> "type[ModelTrackingAsyncManager]":
+    def get_async_manager_class(self) -> type[ModelTrackingAsyncManager]:
         """Return the configured manager class."""
         return factory.get_manager_class()
 

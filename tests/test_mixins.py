@@ -214,8 +214,8 @@ class TestRefusals:
             pytest.param(
                 {"MANAGER_CLASS": "tests.test_mixins.ShopManager"},
                 "BookView.async_dashboard['MANAGER_CLASS'] cannot be set there: it belongs to the "
-                "pages, the upkeep or the class of all managers, which serve the whole project. "
-                "Move it to POWERCRUD_ASYNC_DASHBOARD.",
+                "pages, the maintenance or the class of all managers, which serve the whole "
+                "project. Move it to POWERCRUD_ASYNC_DASHBOARD.",
                 id="forbidden-key",
             ),
             pytest.param(

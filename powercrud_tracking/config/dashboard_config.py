@@ -55,11 +55,18 @@ FINGERPRINT = "fingerprint"
 """The reserved key that marks a configuration as one that travelled with a task."""
 
 
+MAX_DAYS = 36_500
+"""The longest retention. Longer ones reach beyond the dates that Python or a database can hold."""
+
+MAX_SECONDS = MAX_DAYS * 86_400
+"""The same in seconds, for ``LOST_AFTER``."""
+
+
 def _default_lost_after() -> float:
-    # django-q2 delivers a task again after `retry` seconds (60 unless set); twice that
-    # without a sign of life, and no healthy delivery explains the silence.
+    # django-q2 delivers a task again after `retry` seconds (60 unless set). After twice that
+    # without activity no delivery is under way.
     retry = setting.get_queue_settings().get("retry", 60)
-    return max(300, 2 * retry) if isinstance(retry, int | float) else 300
+    return min(max(300, 2 * retry), MAX_SECONDS) if isinstance(retry, int | float) else 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +200,7 @@ def _describe(value: Any) -> Any:
     return f"{module}.{named.__qualname__}" if module else named.__qualname__
 
 
-def get_field_name(key: str) -> str | None:
+def get_field_name(key: object) -> str | None:
     """Return the field that a key of a dict means, in our words or PowerCRUD's, or ``None``."""
     if not isinstance(key, str):
         return None

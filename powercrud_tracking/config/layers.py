@@ -1,6 +1,6 @@
-"""How the configuration of a manager is laid: defaults, settings, class, argument, keywords."""
+"""The layers of a manager's configuration: defaults, setting, class, argument, keywords."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -13,8 +13,13 @@ from powercrud_tracking.config.dashboard_config import (
     DashboardConfig,
     get_config,
 )
-from powercrud_tracking.config.problems import Source
-from powercrud_tracking.config.validation import require_valid, require_valid_setting
+from powercrud_tracking.config.problems import Problem, Source
+from powercrud_tracking.config.validation import (
+    find_problems,
+    get_valid_setting,
+    require_valid,
+    require_valid_setting,
+)
 
 
 def build_config(manager: Any, config: Any, overrides: Mapping[str, Any]) -> DashboardConfig:
@@ -53,6 +58,29 @@ def get_class_config(manager: Any) -> DashboardConfig:
         ImproperlyConfigured: at the first problem.
     """
     require_valid_setting()
+    layer = _read_class(manager)
+    if not layer:
+        return get_config()
+    return require_valid(layer, base=get_config(), source=_get_class_source(manager))
+
+
+def find_class_problems(manager: Any) -> Iterator[Problem]:
+    """Yield every problem of the attributes of a manager's class.
+
+    Args:
+        manager: an instance, which need not be initialised.
+    """
+    yield from find_problems(
+        _read_class(manager), base=get_valid_setting(), source=_get_class_source(manager)
+    )
+
+
+def _get_class_source(manager: Any) -> Source:
+    return Source(name=type(manager).__name__, in_python=True)
+
+
+def _read_class(manager: Any) -> dict[str, Any]:
+    """Return the attributes of the manager's class that are keys, by their field names."""
     attributes = {
         name: getattr(manager, name, None)
         for name in FIELD_NAMES
@@ -62,10 +90,7 @@ def get_class_config(manager: Any) -> DashboardConfig:
     layer = {name: value for name, value in attributes.items() if value not in (None, {})}
     if manager.get_record_model_path() != get_config().record_model:
         layer["record_model"] = manager.get_record_model_path()
-    if not layer:
-        return get_config()
-    source = Source(name=type(manager).__name__, in_python=True)
-    return require_valid(layer, base=get_config(), source=source)
+    return layer
 
 
 def _read_layer(config: Any) -> Mapping[str, Any]:

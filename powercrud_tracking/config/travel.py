@@ -16,9 +16,10 @@ from powercrud_tracking.config.dashboard_config import (
     DashboardConfig,
     read_keys,
 )
+from powercrud_tracking.config.keys import VIEW_KEYS
 from powercrud_tracking.config.problems import Source
 from powercrud_tracking.config.references import find_reference_problems
-from powercrud_tracking.config.validation import VIEW_KEYS, find_shape_problems
+from powercrud_tracking.config.validation import find_key_problems
 
 logger = logging.getLogger("powercrud_tracking")
 
@@ -65,7 +66,7 @@ def unpack(packed: Mapping[str, Any], base: DashboardConfig) -> DashboardConfig:
     """
     values: dict[str, Any] = {}
     for key, value in packed.items():
-        if key != FINGERPRINT and not _is_left_out(key, find_shape_problems({key: value}, _SOURCE)):
+        if key != FINGERPRINT and not _is_left_out(key, find_key_problems({key: value}, _SOURCE)):
             values |= read_keys({key: value})
     if "field_map" in values:
         values["field_map"] = _read_field_map(values["field_map"])

@@ -307,6 +307,11 @@ class TestCheckSetting:
             ),
         ]
 
+    def test_an_unknown_key_does_not_hide_a_manager_class_that_cannot_be_imported(self, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"PAYLOAD_LIMT": 1, "MANAGER_CLASS": "nowhere.X"}
+
+        assert [error.id[-4:] for error in check_setting()] == ["E002", "E013"]
+
     def test_a_module_that_raises_at_import_is_named_with_what_it_raised(
         self, settings, tmp_path, monkeypatch
     ):

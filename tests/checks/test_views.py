@@ -46,8 +46,8 @@ class TestCheckViews:
             pytest.param(
                 {"RETENTION_DAYS": 3},
                 "E003",
-                "['RETENTION_DAYS'] cannot be set there: it belongs to the pages, the upkeep or "
-                "the class of all managers, which serve the whole project.",
+                "['RETENTION_DAYS'] cannot be set there: it belongs to the pages, the "
+                "maintenance or the class of all managers, which serve the whole project.",
                 f"Move it to {SETTING}.",
                 id="key-of-the-project",
             ),
@@ -98,6 +98,14 @@ class TestCheckViews:
             async_dashboard = {"LOST_AFTER": 3}
 
         assert len(find_of(Both)) == 1
+
+    def test_a_bad_setting_hides_no_problem_of_a_view(self, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"PAYLOAD_LIMT": 4096}
+
+        class BookView(AsyncDashboardMixin):
+            async_dashboard = {"FIELD_MAP": {"user": "usr"}, "FORMAT_USER": "nowhere.label"}
+
+        assert [error.id[-4:] for error in find_of(BookView)] == ["E008", "E011"]
 
     @pytest.mark.parametrize(
         "setting",

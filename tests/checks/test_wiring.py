@@ -13,6 +13,7 @@ from powercrud_tracking.checks import (
     check_setting,
     check_wiring,
 )
+from powercrud_tracking.factory import get_manager
 from powercrud_tracking.managers import ModelTrackingAsyncManager
 
 
@@ -20,8 +21,21 @@ class WrongManager(ModelTrackingAsyncManager):
     field_map = {"message": "mesage"}
 
 
+class WorseManager(WrongManager):
+    payload_limit = 1
+
+
+class TenantManager(ModelTrackingAsyncManager):
+    def __init__(self, *args, **kwargs):
+        self.table = "project.NameOnlyRecord"
+        super().__init__(*args, **kwargs)
+
+    def get_record_model_path(self):
+        return self.table
+
+
 class TestCheckManagerClass:
-    WRONG = {"MANAGER_CLASS": "tests.checks.test_wiring.WrongManager"}
+    WRONG = {"MANAGER_CLASS": f"{__name__}.WrongManager"}
 
     def test_what_its_attributes_are_refused_for_is_printed(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = self.WRONG
@@ -38,17 +52,35 @@ class TestCheckManagerClass:
         ]
         assert check_setting() == []
 
-    def test_what_another_check_says_is_not_said_twice(self, settings):
-        settings.POWERCRUD_ASYNC_DASHBOARD = {**self.WRONG, "PAYLOAD_LIMIT": 1}
+    @pytest.mark.parametrize(
+        "bad",
+        [{"PAYLOAD_LIMIT": 1}, {"PAYLOAD_LIMT": 4096}, {"FORMAT_USER": "nowhere.label"}],
+        ids=["out-of-range", "unknown", "function"],
+    )
+    def test_a_bad_key_of_the_setting_is_not_repeated_and_hides_no_attribute(self, settings, bad):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {**self.WRONG, **bad}
 
-        assert check_manager_class() == []
+        assert [error.id for error in check_manager_class()] == ["powercrud_tracking.E008"]
 
-        settings.POWERCRUD_ASYNC_DASHBOARD = {}
+    def test_every_attribute_is_reported(self, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"MANAGER_CLASS": f"{__name__}.WorseManager"}
+
+        found = check_manager_class()
+
+        assert [error.id[-4:] for error in found] == ["E004", "E008"]
+
+    def test_a_cache_that_powercrud_refuses_is_left_to_its_own_check(self, settings):
         settings.CACHES = {
             "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
         }
 
         assert check_manager_class() == []
+
+    def test_a_class_that_chooses_its_table_when_initialised_is_no_traceback(self, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"MANAGER_CLASS": f"{__name__}.TenantManager"}
+
+        assert check_manager_class() == []
+        assert get_manager().config.record_model == "project.NameOnlyRecord"
 
     def test_the_built_in_class_is_right(self):
         assert check_manager_class() == []

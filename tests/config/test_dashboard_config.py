@@ -12,6 +12,7 @@ from django.test import override_settings
 from powercrud_tracking.config.dashboard_config import (
     DEFAULT_FIELDS,
     FIELD_NAMES,
+    MAX_SECONDS,
     SETTING_KEYS,
     DashboardConfig,
     get_config,
@@ -58,6 +59,7 @@ class TestDashboardConfig:
             pytest.param({"retry": 1000}, 2000, id="twice-retry"),
             pytest.param({}, 300, id="no-retry"),
             pytest.param({"retry": None}, 300, id="retry-none"),
+            pytest.param({"retry": 1e12}, MAX_SECONDS, id="retry-never"),
         ],
     )
     def test_lost_after_is_twice_the_retry_of_the_queue(self, settings, queue, seconds):

@@ -192,7 +192,6 @@ class TestFunctions:
         found = find(
             field_map={"stauts": "status"},
             format_user="nowhere.label",
-            manager_class="nowhere.Manager",
         )
 
-        assert get_ids(found) == ["E007", "E011", "E013"]
+        assert get_ids(found) == ["E007", "E011"]

@@ -1,16 +1,23 @@
 import re
+from datetime import timedelta
 from types import MappingProxyType
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.utils import timezone
 
-from powercrud_tracking.config.dashboard_config import SETTING_KEYS, DashboardConfig
+from powercrud_tracking.config.dashboard_config import (
+    MAX_DAYS,
+    MAX_SECONDS,
+    SETTING_KEYS,
+    DashboardConfig,
+)
+from powercrud_tracking.config.keys import VIEW_KEYS
 from powercrud_tracking.config.problems import Problem, Source, get_guess, refuse
 from powercrud_tracking.config.validation import (
-    VIEW_KEYS,
+    find_key_problems,
     find_problems,
     find_setting_problems,
-    find_shape_problems,
     require_valid,
     require_valid_setting,
 )
@@ -24,7 +31,7 @@ INFINITY = float("inf")
 FUNCTION = "a dotted path such as 'shop.tracking.label' or None"
 DEFAULTS = "a dict of field names to values or a dotted path such as 'shop.tracking.label'"
 MAP = "a dict of logical names to field names or None"
-DAYS = "a number of days, None, or a dict of success, failed and lost to such"
+DAYS = "a whole number of days up to 36500, None, or a dict of success, failed and lost to such"
 
 
 def params(key, wanted, *values):
@@ -64,7 +71,18 @@ WRONG_VALUES = [
     *params(
         "PROGRESS_INTERVAL", "a number of seconds, 0 or more", None, "1", -0.1, False, NAN, INFINITY
     ),
-    *params("LOST_AFTER", "a number of seconds, 1 or more", None, "300", 0, True, NAN, INFINITY),
+    *params(
+        "LOST_AFTER",
+        "a number of seconds from 1 to 3153600000",
+        None,
+        "300",
+        0,
+        True,
+        NAN,
+        INFINITY,
+        1e12,
+        10**12,
+    ),
     *params(
         "RETENTION_DAYS",
         DAYS,
@@ -76,6 +94,9 @@ WRONG_VALUES = [
         {"pending": 3},
         {"success": -1},
         [3],
+        36_501,
+        999_999,
+        {"failed": 999_999},
     ),
     *params("MANAGER_CLASS", "the dotted path of a class", None, "", dict),
     *params("BASE_TEMPLATE", "the name of a template", None, "", 3),
@@ -99,10 +120,12 @@ RIGHT_VALUES = [
     ("PROGRESS_INTERVAL", 0.5),
     ("LOST_AFTER", 1),
     ("LOST_AFTER", 90.5),
+    ("LOST_AFTER", 3_153_600_000),
     ("RETENTION_DAYS", None),
     ("RETENTION_DAYS", 0),
     ("RETENTION_DAYS", {"success": 3, "failed": None, "lost": 0}),
     ("RETENTION_DAYS", {}),
+    ("RETENTION_DAYS", 36_500),
     ("MANAGER_CLASS", "powercrud_tracking.managers.ModelTrackingAsyncManager"),
     ("BASE_TEMPLATE", "shop/base.html"),
 ]
@@ -110,6 +133,10 @@ RIGHT_VALUES = [
 
 def find(values, source=SETTING):
     return list(find_problems(values, base=DashboardConfig(), source=source))
+
+
+def get_numbers(problems):
+    return [problem.id.removeprefix("powercrud_tracking.") for problem in problems]
 
 
 class TestValues:
@@ -141,10 +168,49 @@ class TestValues:
     def test_each_key_can_be_wrong(self, key):
         assert key in {param.values[0] for param in WRONG_VALUES}
 
-    def test_what_is_named_is_looked_at_only_if_keys_and_types_are_right(self):
-        found = find({"PAYLOAD_LIMIT": 1, "RECORD_MODEL": "nowhere.Record"})
+    @pytest.mark.parametrize("longest", [{"days": MAX_DAYS}, {"seconds": MAX_SECONDS}])
+    def test_the_longest_duration_reaches_back_to_a_date_that_every_database_holds(self, longest):
+        assert (timezone.now() - timedelta(**longest)).year > 1900
 
-        assert [problem.id for problem in found] == ["powercrud_tracking.E004"]
+
+class TestSeveralProblems:
+    @pytest.mark.parametrize(
+        ("bad", "number"),
+        [
+            pytest.param({"PAYLOAD_LIMIT": 1}, "E004", id="out-of-range"),
+            pytest.param({"PAYLOAD_LIMT": 4096}, "E002", id="unknown"),
+        ],
+    )
+    @pytest.mark.parametrize(
+        ("other", "other_number"),
+        [
+            pytest.param({"RECORD_MODEL": "nowhere.Record"}, "E005", id="model"),
+            pytest.param({"FIELD_MAP": {"user": "usr"}}, "E008", id="field"),
+            pytest.param({"FORMAT_USER": "nowhere.label"}, "E011", id="function"),
+        ],
+    )
+    def test_one_bad_key_hides_no_problem_of_another(self, bad, number, other, other_number):
+        assert get_numbers(find({**bad, **other})) == [number, other_number]
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            {"RECORD_MODEL": "project.BespokeRecord", "FIELD_MAP": ["task_name"]},
+            {"RECORD_MODEL": 3, "FIELD_MAP": {"task_name": "key"}},
+        ],
+        ids=["map", "model"],
+    )
+    def test_a_table_that_is_half_described_has_no_further_problems(self, values):
+        assert get_numbers(find(values)) == ["E004"]
+
+    def test_problems_of_the_layer_below_are_not_reported_again(self):
+        base = DashboardConfig(record_model="nowhere.Record", format_user="nowhere.label")
+
+        found = find_problems({"FORMAT_OBJECTS": "nowhere.name"}, base=base, source=VIEW)
+
+        assert [problem.message[:42] for problem in found] == [
+            "BookView.async_dashboard['FORMAT_OBJECTS']"
+        ]
 
 
 class TestSources:
@@ -152,19 +218,20 @@ class TestSources:
     def test_a_view_may_set_what_recording_uses(self, key):
         value = getattr(DashboardConfig(), key.lower())
 
-        assert list(find_shape_problems({key: value}, VIEW)) == []
+        assert list(find_key_problems({key: value}, VIEW)) == []
 
     @pytest.mark.parametrize("key", sorted(set(SETTING_KEYS) - VIEW_KEYS))
     def test_a_view_may_not_set_what_serves_the_whole_project(self, key):
         value = getattr(DashboardConfig(), key.lower())
 
-        found = list(find_shape_problems({key: value}, VIEW))
+        found = list(find_key_problems({key: value}, VIEW))
 
         assert found == [
             Problem(
                 id="powercrud_tracking.E003",
                 message=f"BookView.async_dashboard['{key}'] cannot be set there: it belongs to the "
-                "pages, the upkeep or the class of all managers, which serve the whole project.",
+                "pages, the maintenance or the class of all managers, which serve the whole "
+                "project.",
                 hint="Move it to POWERCRUD_ASYNC_DASHBOARD.",
             )
         ]

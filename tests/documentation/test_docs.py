@@ -10,13 +10,14 @@ from bookshop.csp import STRICT
 from django.core.management.base import BaseCommand
 
 import powercrud_tracking
+from powercrud_tracking import checks
 from powercrud_tracking.config.dashboard_config import (
     DEFAULT_FIELDS,
     FIELD_ALIASES,
     SETTING_KEYS,
     DashboardConfig,
 )
-from powercrud_tracking.config.validation import SETTING, VIEW_KEYS, find_problems
+from powercrud_tracking.config.keys import VIEW_KEYS
 from powercrud_tracking.lifecycle import ALL, OPEN, TABLE, Event, Status, get_status_after
 from powercrud_tracking.recording.recorder import Recorder
 from powercrud_tracking.urls import urlpatterns
@@ -134,15 +135,15 @@ class TestSettingsPage:
         assert f'"{key}"' in example
         assert re.search(rf'^Wrong: `\{{"{key}": ', section, flags=re.M)
 
-    def test_each_wrong_value_gets_what_the_page_says(self):
+    def test_each_wrong_value_gets_what_the_page_says(self, settings):
         wrong = re.findall(r"^Wrong: `(\{.*?\})` gets `(E\d{3})`: `(.*)`$", self.TEXT, flags=re.M)
         assert len(wrong) == len(SETTING_KEYS) + 1
 
         found = []
         for value, _, _ in wrong:
-            values = ast.literal_eval(value)
-            first = next(find_problems(values, base=DashboardConfig(), source=SETTING))
-            found.append((value, first.id.removeprefix("powercrud_tracking."), first.message))
+            settings.POWERCRUD_ASYNC_DASHBOARD = ast.literal_eval(value)
+            first = checks.check_setting()[0]
+            found.append((value, first.id.removeprefix("powercrud_tracking."), first.msg))
 
         assert found == wrong
 

@@ -29,12 +29,6 @@ PRESCRIBED = {"locale", "management", "migrations", "static", "templates", "temp
 PURE = ("lifecycle", "serialization")
 """What needs neither settings, nor the registry of apps, nor a database."""
 
-UNTIL_MOVED = {
-    ("config.references", "managers"),
-    ("config.references", "factory"),
-}
-"""Imports that point up and are about to go."""
-
 
 def get_module(path):
     """Return the dotted name of a file of the package, without the package's own."""
@@ -113,16 +107,7 @@ class TestLayers:
     def test_imports_point_down_only(self, module):
         wrong = find_wrong_imports(module, FILES[module].read_text(encoding="utf-8"))
 
-        assert wrong - UNTIL_MOVED == set()
-
-    def test_no_exception_is_kept_that_is_not_needed(self):
-        wrong = {
-            each
-            for module, path in FILES.items()
-            for each in find_wrong_imports(module, path.read_text(encoding="utf-8"))
-        }
-
-        assert wrong >= UNTIL_MOVED
+        assert wrong == set()
 
     @pytest.mark.parametrize(
         "source",
@@ -157,8 +142,6 @@ class TestLayers:
             module: find_own_imports(path.read_text(encoding="utf-8")) - {module}
             for module, path in FILES.items()
         }
-        for module, other in UNTIL_MOVED:
-            graph[module].discard(other)
 
         assert list(graphlib.TopologicalSorter(graph).static_order())
 
