@@ -2,6 +2,7 @@
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.core.cache import cache
 
 from powercrud_tracking import factory
@@ -46,6 +47,14 @@ def manager():
 @pytest.fixture
 def user(db):
     return get_user_model().objects.create_user("ada", password="ada")
+
+
+@pytest.fixture
+def auditor(db):
+    """Somebody who may see the records."""
+    auditor = get_user_model().objects.create_user("auditor")
+    auditor.user_permissions.add(Permission.objects.get(codename="view_asynctaskrecord"))
+    return auditor
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,9 @@ from django.utils import timezone
 from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
 from tests.project.models import InheritedRecord
 from tests.settings import IS_SPLIT
+from tests.support.rows import NAME
 
 pytestmark = pytest.mark.django_db
-
-NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
 
 
 def make_record():
@@ -171,17 +170,13 @@ def test_the_list_tells_what_the_page_tells_and_reads_no_payloads(admin_client):
     assert not any("task_args" in query["sql"] for query in queries)
 
 
-def nothing(request, rows):
-    return rows.none()
-
-
 def only_shown(request, rows):
     return rows.named_task("shown")
 
 
 @pytest.mark.django_db
 def test_rows_out_of_sight_are_not_shown(admin_client, settings):
-    settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.test_admin.nothing"}
+    settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.project.tracking.hide_all"}
     row = AsyncTaskRecord.objects.create(task_name="a tenant's")
     AsyncTaskAttempt.objects.create(task_name="a tenant's", number=1, ended_at=timezone.now())
     records = reverse("admin:powercrud_tracking_asynctaskrecord_changelist")

@@ -1,9 +1,7 @@
 import json
 import re
-from datetime import UTC, datetime
 
 import pytest
-from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.db import connections, router
@@ -13,12 +11,11 @@ from django_q.models import Task
 from powercrud_tracking.managers import ModelTrackingAsyncManager
 from powercrud_tracking.models import AsyncTaskRecord
 from powercrud_tracking.poll import STOP_POLLING, build_poll
+from tests.support.rows import AT, NAME
 from tests.support.tables import renamed_table
 
 pytestmark = pytest.mark.django_db
 
-NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
-AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC if settings.USE_TZ else None)
 URL = "/powercrud/powercrud/async/progress/"
 LINK = f'<br><a class="link" href="/tasks/{NAME}/">Follow this task</a>'
 
@@ -26,13 +23,6 @@ LINK = f'<br><a class="link" href="/tasks/{NAME}/">Follow this task</a>'
 @pytest.fixture
 def stranger():
     return get_user_model().objects.create_user("mallory")
-
-
-@pytest.fixture
-def auditor():
-    auditor = get_user_model().objects.create_user("auditor")
-    auditor.user_permissions.add(Permission.objects.get(codename="view_asynctaskrecord"))
-    return auditor
 
 
 def poll(client, task_name=NAME):
@@ -210,13 +200,9 @@ class ElsewhereManager(ModelTrackingAsyncManager):
     record_model = "project.InheritedRecord"
 
 
-def nothing(request, rows):
-    return rows.none()
-
-
 class TestVisible:
     def test_a_reason_out_of_sight_is_not_told(self, client, settings):
-        settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.test_poll.nothing"}
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.project.tracking.hide_all"}
         AsyncTaskRecord.objects.create(task_name=NAME, status="failed", message="a tenant's")
         auditor = get_user_model().objects.create_user("auditor")
         auditor.user_permissions.add(Permission.objects.get(codename="view_asynctaskrecord"))
@@ -267,7 +253,7 @@ class TestFollowing:
 
     @pytest.mark.usefixtures("created")
     def test_one_s_own_task_out_of_sight_has_no_link(self, client, user, settings):
-        settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.test_poll.nothing"}
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.project.tracking.hide_all"}
         client.force_login(user)
 
         assert poll(client)[1]["progress"] is None

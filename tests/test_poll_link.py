@@ -4,10 +4,9 @@ from django.contrib.auth.models import AnonymousUser
 from powercrud_tracking import poll
 from powercrud_tracking.config.dashboard_config import DashboardConfig, get_config
 from powercrud_tracking.records import reading
+from tests.support.rows import NAME
 
 pytestmark = pytest.mark.django_db
-
-NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
 
 
 @pytest.fixture

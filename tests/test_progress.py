@@ -1,7 +1,7 @@
 from itertools import count
 
 import pytest
-from django.db import connections, router, transaction
+from django.db import connections, transaction
 
 from powercrud_tracking.factory import get_manager
 from powercrud_tracking.models import AsyncTaskRecord
@@ -12,9 +12,8 @@ from powercrud_tracking.recording.running import (
     find_running_task,
     leave_task,
 )
+from tests.support.rows import NAME, RECORDS
 
-NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
-RECORDS = router.db_for_write(AsyncTaskRecord)
 LATER = "5b0f9d1e-7d3e-4e57-8a53-6f0b64c5b7de"
 in_transactions = pytest.mark.django_db(transaction=True)
 
@@ -42,7 +41,7 @@ def start():
 
 @in_transactions
 class TestInsideATransaction:
-    def test_progress_is_held_back_until_the_commit(self, manager, start):
+    def test_progress_inside_a_transaction_is_written_at_its_commit(self, manager, start):
         start(manager)
 
         with transaction.atomic(using=RECORDS):
@@ -52,7 +51,9 @@ class TestInsideATransaction:
         assert inside == ""
         assert get_progress() == "1/2"
 
-    def test_it_costs_no_sql_before_the_commit(self, manager, start, django_assert_num_queries):
+    def test_progress_inside_a_transaction_costs_no_sql_before_its_commit(
+        self, manager, start, django_assert_num_queries
+    ):
         start(manager)
 
         with (
@@ -62,7 +63,9 @@ class TestInsideATransaction:
             manager.update_progress(NAME, "1/2")
             manager.update_progress(NAME, "2/2")
 
-    def test_of_several_only_the_last_is_written(self, manager, start, django_assert_num_queries):
+    def test_a_commit_writes_only_the_last_of_several_progress_texts(
+        self, manager, start, django_assert_num_queries
+    ):
         start(manager)
 
         # BEGIN, COMMIT, and one UPDATE.
@@ -75,7 +78,7 @@ class TestInsideATransaction:
 
         assert get_progress() == "4/4"
 
-    def test_the_cache_has_it_at_once(self, manager, start):
+    def test_progress_inside_a_transaction_is_in_the_cache_at_once(self, manager, start):
         start(manager)
 
         with transaction.atomic(using=RECORDS):
@@ -84,7 +87,7 @@ class TestInsideATransaction:
 
         assert cached == "1/2"
 
-    def test_after_a_rollback_it_is_written_at_the_end_of_the_task(self, manager, start):
+    def test_progress_that_was_rolled_back_is_written_at_the_end_of_the_task(self, manager, start):
         task = start(manager)
 
         with transaction.atomic(using=RECORDS):
@@ -96,7 +99,7 @@ class TestInsideATransaction:
         assert before == ""
         assert get_progress() == "1/2"
 
-    def test_after_a_rollback_the_next_one_is_written(self, start):
+    def test_progress_after_a_rollback_is_written_at_once(self, start):
         manager = get_manager(progress_interval=0)
         start(manager)
         with transaction.atomic(using=RECORDS):
@@ -107,7 +110,7 @@ class TestInsideATransaction:
 
         assert get_progress() == "2/3"
 
-    def test_after_a_rollback_the_next_transaction_writes_at_its_commit(self, start):
+    def test_progress_in_a_transaction_after_a_rollback_is_written_at_its_commit(self, start):
         manager = get_manager(progress_interval=0)
         start(manager)
         with transaction.atomic(using=RECORDS):
@@ -119,7 +122,7 @@ class TestInsideATransaction:
 
         assert get_progress() == "2/3"
 
-    def test_a_savepoint_that_is_rolled_back_holds_back_no_later_progress(self, start):
+    def test_progress_after_a_rolled_back_savepoint_is_written_at_the_commit(self, start):
         manager = get_manager(progress_interval=0)
         start(manager)
 
@@ -131,7 +134,7 @@ class TestInsideATransaction:
 
         assert get_progress() == "2/3"
 
-    def test_progress_reported_on_commit_is_written(self, manager, start):
+    def test_progress_reported_in_an_on_commit_callback_is_written(self, manager, start):
         start(manager)
 
         with transaction.atomic(using=RECORDS):
@@ -139,14 +142,14 @@ class TestInsideATransaction:
 
         assert get_progress() == "committed"
 
-    def test_outside_a_running_task_it_is_written_at_once(self, manager):
+    def test_progress_outside_a_running_task_is_written_inside_the_transaction(self, manager):
         with transaction.atomic(using=RECORDS):
             manager.update_progress(NAME, "1/2")
             inside = get_progress()
 
         assert inside == "1/2"
 
-    def test_progress_of_another_task_is_written_at_once(self, manager, start):
+    def test_progress_of_another_task_is_written_inside_the_transaction(self, manager, start):
         start(manager)
 
         with transaction.atomic(using=RECORDS):
@@ -157,7 +160,7 @@ class TestInsideATransaction:
 
 
 @pytest.mark.django_db
-def test_a_transaction_is_asked_once_however_often_progress_is_told(
+def test_a_transaction_gets_one_on_commit_callback_however_often_progress_is_reported(
     manager, start, django_capture_on_commit_callbacks
 ):
     start(manager)
@@ -171,7 +174,7 @@ def test_a_transaction_is_asked_once_however_often_progress_is_told(
 
 @in_transactions
 class TestInterval:
-    def test_within_it_nothing_is_written_twice(self, start):
+    def test_within_the_interval_progress_is_written_once_and_the_last_at_the_end(self, start):
         manager = get_manager(progress_interval=60)
         task = start(manager)
         manager.update_progress(NAME, "1/3")
@@ -184,7 +187,7 @@ class TestInterval:
         assert within == "1/3"
         assert get_progress() == "3/3"
 
-    def test_zero_writes_each(self, start):
+    def test_an_interval_of_zero_writes_every_progress(self, start):
         manager = get_manager(progress_interval=0)
         start(manager)
         manager.update_progress(NAME, "1/2")
@@ -193,7 +196,7 @@ class TestInterval:
 
         assert get_progress() == "2/2"
 
-    def test_a_flush_with_nothing_held_back_costs_nothing(
+    def test_the_end_of_a_task_costs_no_sql_when_its_last_progress_is_written(
         self, manager, start, django_assert_num_queries
     ):
         task = start(manager)
@@ -212,10 +215,10 @@ class TestInterval:
 
 
 class TestRunningTask:
-    def test_there_is_none_outside_a_task(self):
+    def test_outside_a_task_no_task_is_running(self):
         assert find_running_task() is None
 
-    def test_of_nested_tasks_the_innermost_runs(self):
+    def test_of_nested_tasks_the_innermost_is_the_running_one(self):
         outer = RunningTask(task_name=NAME, task_key=NAME, manager=None)
         inner = RunningTask(task_name=LATER, task_key=LATER, manager=None)
         enter_task(outer)
@@ -238,7 +241,7 @@ class TestRunningTask:
         assert leave_task(NAME) is task
 
     @pytest.mark.django_db
-    def test_events_under_its_key_go_to_its_own_record(self, manager, start):
+    def test_events_under_the_key_of_the_running_task_go_to_its_record(self, manager, start):
         start(manager, task_name=LATER, task_key=NAME)
 
         manager.async_task_lifecycle("complete", NAME, result=1)
@@ -249,7 +252,7 @@ class TestRunningTask:
 
 @pytest.mark.django_db(transaction=True)
 class TestReport:
-    def test_outside_a_task_it_does_nothing(self):
+    def test_report_outside_a_task_does_nothing(self):
         report(1, 2)
 
         assert not AsyncTaskRecord.objects.exists()
@@ -265,7 +268,7 @@ class TestReport:
         ],
         ids=["share", "share with words", "unknown total", "unknown total with words", "floats"],
     )
-    def test_it_writes_a_text(self, manager, start, arguments, text):
+    def test_report_writes_a_text(self, manager, start, arguments, text):
         start(manager)
 
         report(*arguments)
@@ -275,10 +278,10 @@ class TestReport:
 
 @pytest.mark.django_db(transaction=True)
 class TestTrack:
-    def test_it_yields_every_item_in_its_order(self):
+    def test_track_yields_every_item_in_order(self):
         assert list(track([3, 1, 2])) == [3, 1, 2]
 
-    def test_it_says_at_the_end_that_all_is_done(self, start):
+    def test_track_reports_at_the_end_that_all_items_are_done(self, start):
         manager = get_manager(progress_interval=0)
         start(manager)
 
@@ -286,7 +289,7 @@ class TestTrack:
 
         assert get_progress() == "reading: 3/3"
 
-    def test_it_says_at_first_that_nothing_is_done(self, start):
+    def test_track_reports_at_first_that_no_item_is_done(self, start):
         manager = get_manager(progress_interval=0)
         start(manager)
 
@@ -294,7 +297,7 @@ class TestTrack:
 
         assert get_progress() == "0/2"
 
-    def test_a_generator_has_no_total(self, start):
+    def test_track_of_a_generator_reports_no_total(self, start):
         manager = get_manager(progress_interval=0)
         start(manager)
 
@@ -302,7 +305,7 @@ class TestTrack:
 
         assert get_progress() == "3"
 
-    def test_a_total_may_be_given(self, start):
+    def test_track_takes_a_total(self, start):
         manager = get_manager(progress_interval=0)
         start(manager)
 
@@ -310,7 +313,7 @@ class TestTrack:
 
         assert get_progress() == "3/3"
 
-    def test_an_empty_iterable_is_done_at_once(self, start):
+    def test_track_of_an_empty_iterable_reports_zero_of_zero(self, start):
         manager = get_manager(progress_interval=0)
         start(manager)
 
@@ -318,7 +321,7 @@ class TestTrack:
 
         assert get_progress() == "0/0"
 
-    def test_a_break_leaves_the_last_report(self, start):
+    def test_a_break_out_of_track_leaves_the_last_report(self, start):
         manager = get_manager(progress_interval=0)
         start(manager)
 
@@ -328,7 +331,7 @@ class TestTrack:
 
         assert get_progress() == "0/10"
 
-    def test_many_quick_items_cost_few_writes(self, start, django_assert_max_num_queries):
+    def test_track_of_many_quick_items_costs_few_writes(self, start, django_assert_max_num_queries):
         start(get_manager(progress_interval=0))
 
         with django_assert_max_num_queries(6, connection=connections[RECORDS]):

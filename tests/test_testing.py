@@ -21,10 +21,10 @@ from powercrud_tracking.progress import report, track
 from powercrud_tracking.signals import task_recorded
 from powercrud_tracking.testing import assert_task, describe_task, run_task, task_queue
 from tests.project.models import BespokeRecord, Widget
+from tests.support.rows import NAME
 
 pytestmark = pytest.mark.django_db
 
-NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
 BESPOKE = {
     "RECORD_MODEL": "project.BespokeRecord",
     "FIELD_MAP": {"task_name": "key", "status": "state", "message": "note"},

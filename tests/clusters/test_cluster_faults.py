@@ -20,9 +20,7 @@ def project(tmp_path):
 
 
 class TestWorkerKilled:
-    def test_the_task_is_delivered_again_and_the_row_tells_its_second_attempt(
-        self, project, tmp_path
-    ):
+    def test_a_task_whose_worker_was_killed_succeeds_in_a_second_attempt(self, project, tmp_path):
         project.start_cluster()
         name = project.ask(tasks.launch, tasks.die_once, str(tmp_path / "died"))
 
@@ -31,7 +29,9 @@ class TestWorkerKilled:
         assert (row["attempts"], row["result_payload"]) == (2, "survived")
         assert row["failed_at"] is None
 
-    def test_the_row_stays_in_progress_until_then_and_upkeep_leaves_it(self, project, tmp_path):
+    def test_a_task_whose_worker_was_killed_stays_in_progress_while_it_is_queued(
+        self, project, tmp_path
+    ):
         cluster = project.start_cluster(queue={"workers": 1, "retry": 60})
         name = project.ask(tasks.launch, tasks.wait_for_file, str(tmp_path / "go"))
         row = project.wait_for(tasks.find_row, name, "in_progress")
@@ -54,7 +54,7 @@ class TestClusterKilled:
         cluster.kill()
         return name
 
-    def test_the_next_cluster_runs_the_task_again(self, project, tmp_path, orphan):
+    def test_the_next_cluster_runs_a_task_whose_cluster_was_killed(self, project, tmp_path, orphan):
         (tmp_path / "go").touch()
         project.ask(tasks.redeliver_now)
         project.start_cluster()
@@ -63,7 +63,7 @@ class TestClusterKilled:
 
         assert (row["attempts"], row["result_payload"]) == (2, "seen")
 
-    def test_a_task_that_left_the_queue_with_it_is_lost(self, project, orphan):
+    def test_a_task_that_left_the_queue_with_its_cluster_is_lost(self, project, orphan):
         project.ask(tasks.drop_queue)
 
         project.wait_for(tasks.is_found_lost, orphan)
@@ -75,7 +75,7 @@ class TestClusterKilled:
 
 
 class TestTimeout:
-    def test_the_row_says_so(self, project):
+    def test_a_timeout_fails_the_task_and_is_its_reason(self, project):
         project.start_cluster(queue={"retry": 60})
         name = project.ask(tasks.launch, tasks.sleep, 20, timeout=1)
 
@@ -87,7 +87,9 @@ class TestTimeout:
 
 
 class TestResultThatCannotBePickled:
-    def test_the_row_stays_open_and_is_lost_when_the_queue_is_given_up(self, project):
+    def test_a_task_whose_result_cannot_be_pickled_stays_open_until_its_queue_is_dropped(
+        self, project
+    ):
         cluster = project.start_cluster(queue={"retry": 60})
         name = project.ask(tasks.launch, tasks.return_a_lock)
         cluster.wait_for_log("cannot pickle")
@@ -101,11 +103,13 @@ class TestResultThatCannotBePickled:
         assert project.ask(tasks.get_row, name)["status"] == "lost"
 
 
-class TestExceptionWithoutWords:
-    def test_its_worker_dies_and_the_next_attempt_is_told(self, project, tmp_path):
+class TestExceptionWithoutText:
+    def test_a_task_whose_exception_kills_its_worker_succeeds_in_a_second_attempt(
+        self, project, tmp_path
+    ):
         project.start_cluster()
         path = str(tmp_path / "failed")
-        name = project.ask(tasks.launch, tasks.fail_without_words, path)
+        name = project.ask(tasks.launch, tasks.fail_without_text, path)
 
         row = project.wait_for(tasks.find_row, name, "success")
 
@@ -113,7 +117,7 @@ class TestExceptionWithoutWords:
 
 
 class TestAttempts:
-    def test_a_second_attempt_succeeds_and_the_first_is_kept(self, project, tmp_path):
+    def test_a_failed_attempt_is_kept_when_the_second_succeeds(self, project, tmp_path):
         project.start_cluster(queue={"retry": 2, "timeout": 1})
         name = project.ask(tasks.launch, tasks.fail_once, str(tmp_path / "failed"))
 
@@ -126,7 +130,7 @@ class TestAttempts:
             (1, "ValueError: the first time")
         ]
 
-    def test_all_attempts_fail_and_each_is_kept(self, project):
+    def test_each_of_two_failed_attempts_is_kept(self, project):
         project.start_cluster(queue={"retry": 2, "timeout": 1, "max_attempts": 2})
         name = project.ask(tasks.launch, tasks.fail)
 
@@ -139,7 +143,7 @@ class TestAttempts:
 
 
 class TestDeliveredTwice:
-    def test_the_row_says_success_once_and_counts_both(self, project):
+    def test_a_task_delivered_twice_has_one_successful_row_with_two_attempts(self, project):
         project.start_cluster()
         name = project.ask(tasks.launch_twice_at_once, tasks.add, 1, 2)
 
@@ -150,7 +154,7 @@ class TestDeliveredTwice:
 
 
 class TestCacheEmptied:
-    def test_the_row_ends_with_its_last_progress(self, project):
+    def test_a_task_that_empties_the_cache_keeps_its_last_progress(self, project):
         project.start_cluster()
         name = project.ask(tasks.launch, tasks.empty_the_cache)
 
@@ -160,7 +164,7 @@ class TestCacheEmptied:
 
 
 class TestRecordTableMissing:
-    def test_tasks_run_and_the_log_says_why_once_a_process(self, project):
+    def test_without_the_record_table_tasks_run_and_each_process_logs_it_once(self, project):
         project.ask(tasks.rename_table, TABLE, "gone")
         cluster = project.start_cluster(queue={"workers": 1})
         first = project.ask(tasks.launch, tasks.add, 1, 2)
@@ -176,7 +180,7 @@ class TestRecordTableMissing:
 
 
 class TestTwoClusters:
-    def test_each_task_of_one_queue_runs_once(self, project):
+    def test_two_clusters_on_one_queue_run_each_task_once(self, project):
         project.start_cluster(queue={"workers": 1})
         project.start_cluster(queue={"workers": 1})
         names = [project.ask(tasks.launch, tasks.add, n, n) for n in range(10)]
@@ -189,7 +193,9 @@ class TestTwoClusters:
 
 
 class TestOtherSettings:
-    def test_a_worker_records_by_what_the_web_has_set_and_says_that_it_differs(self, tmp_path):
+    def test_a_worker_with_other_settings_records_by_those_of_the_launch_and_logs_the_difference(
+        self, tmp_path
+    ):
         with running_project(tmp_path, dashboard={"PAYLOAD_LIMIT": 1000}) as project:
             cluster = project.start_cluster(dashboard={"PAYLOAD_LIMIT": 2000})
             name = project.ask(tasks.launch, tasks.add, 1, 2)

@@ -25,7 +25,7 @@ def address(project):
 
 class TestResultsThatAreNotSaved:
     @pytest.mark.parametrize("options", [{"save": False}, {"cached": True}], ids=str)
-    def test_a_success_ends_its_row(self, project, options):
+    def test_a_success_that_django_q2_does_not_save_is_recorded(self, project, options):
         name = project.ask(tasks.launch, tasks.add, 1, 2, **options)
 
         row = project.wait_for(tasks.find_row, name, "success")
@@ -34,14 +34,14 @@ class TestResultsThatAreNotSaved:
         assert project.ask(tasks.count_results, name) == 0
 
     @pytest.mark.parametrize("options", [{"save": False}, {"cached": True}], ids=str)
-    def test_a_failure_ends_its_row(self, project, options):
+    def test_a_failure_that_django_q2_does_not_save_is_recorded(self, project, options):
         name = project.ask(tasks.launch, tasks.fail, ack_failure=True, **options)
 
         row = project.wait_for(tasks.find_row, name, "failed")
 
         assert row["message"] == "ValueError: the price is wrong"
 
-    def test_nor_with_a_save_limit_below_zero(self, tmp_path):
+    def test_a_success_is_recorded_with_a_save_limit_below_zero(self, tmp_path):
         with running_project(tmp_path, queue={"save_limit": -1}) as project:
             project.start_cluster()
             name = project.ask(tasks.launch, tasks.add, 1, 2)
@@ -53,12 +53,12 @@ class TestResultsThatAreNotSaved:
 
 
 class TestSync:
-    def test_a_success_is_recorded_before_the_launch_returns(self, project):
+    def test_a_success_of_a_sync_task_is_recorded_before_the_launch_returns(self, project):
         _, row = project.ask(tasks.launch_sync, tasks.add, 1, 2)
 
         assert (row["status"], row["result_payload"], row["attempts"]) == ("success", 3, 1)
 
-    def test_a_failure_is_recorded_and_raised(self, project):
+    def test_a_failure_of_a_sync_task_is_recorded_and_raised(self, project):
         _, row = project.ask(tasks.launch_sync, tasks.fail)
 
         assert (row["status"], row["message"]) == ("failed", "ValueError: the price is wrong")
@@ -70,7 +70,9 @@ class TestCodeOfTheProjectThatRaises:
         [(tasks.add, (1, 2), "success"), (tasks.fail, (), "failed")],
         ids=["success", "failure"],
     )
-    def test_a_broken_hook_leaves_the_end_recorded(self, project, func, args, status):
+    def test_the_end_of_a_task_is_recorded_though_its_hook_raises(
+        self, project, func, args, status
+    ):
         hook = "tests.support.cluster_tasks.raise_in_hook"
         name = project.ask(tasks.launch, func, *args, hook=hook, ack_failure=True)
 
@@ -78,7 +80,7 @@ class TestCodeOfTheProjectThatRaises:
 
         assert row["attempts"] == 1
 
-    def test_a_broken_receiver_in_the_worker_breaks_no_task(self, project):
+    def test_a_task_runs_though_a_receiver_in_its_worker_raises(self, project):
         name = project.ask(tasks.launch, tasks.report_to_a_broken_receiver)
 
         row = project.wait_for(tasks.find_row, name, "success")
@@ -86,7 +88,7 @@ class TestCodeOfTheProjectThatRaises:
         assert row["progress_payload"] == "1/1"
         assert row["result_payload"] == ["progress"], "what the receiver behind it heard"
 
-    def test_a_broken_receiver_at_the_end_leaves_it_recorded(self, project):
+    def test_the_end_of_a_task_is_recorded_though_a_receiver_of_it_raises(self, project):
         launch = tasks.launch_sync_with_a_broken_receiver
 
         row, heard = project.ask(launch, tasks.add, 1, 2)
@@ -96,7 +98,7 @@ class TestCodeOfTheProjectThatRaises:
 
 
 class TestResubmitted:
-    def test_the_old_record_stays_as_it_was_and_the_new_run_has_its_own(self, project):
+    def test_a_resubmitted_task_has_a_record_of_its_own_and_leaves_the_old_one(self, project):
         name = project.ask(tasks.launch, tasks.add, 1, 2)
         project.wait_for(tasks.is_done, name)
         before = project.wait_for(tasks.find_cleaned_row, name)
@@ -111,7 +113,7 @@ class TestResubmitted:
 
 
 class TestAtomicRequests:
-    def test_a_launch_that_commits_runs(self, project, address):
+    def test_a_task_whose_launching_request_commits_runs(self, project, address):
         code, seen = visit(f"{address}/launch/")
 
         row = project.wait_for(tasks.find_row, seen["task_name"], "success")
@@ -119,7 +121,7 @@ class TestAtomicRequests:
         assert (code, seen["in_transaction"], seen["status"]) == (200, True, "pending")
         assert (row["result_payload"], row["attempts"]) == (3, 1)
 
-    def test_of_a_launch_that_is_rolled_back_neither_task_nor_row_remains(self, project, address):
+    def test_a_request_that_is_rolled_back_leaves_neither_task_nor_row(self, project, address):
         code, seen = visit(f"{address}/launch/?fail")
 
         # What is launched after it has run: it would have run too.

@@ -158,7 +158,7 @@ def count_priced():
 # --- the tests ----------------------------------------------------------------------------
 
 
-def test_the_progress_of_a_bulk_update_moves_while_its_transaction_is_open(project, address):
+def test_the_progress_of_a_bulk_update_is_visible_while_its_transaction_is_open(project, address):
     number = 300
     task_name = project.ask(launch_bulk_update, number)
     read_poll(address, task_name)
@@ -197,7 +197,7 @@ for number in range(first, first + 250):
 """
 
 
-def test_a_thousand_tasks_from_four_processes_end_right(redis_project):
+def test_a_thousand_tasks_launched_by_four_processes_are_recorded_in_full(redis_project):
     project = redis_project
     project.start_cluster()
     launchers = [
@@ -223,7 +223,7 @@ def test_a_thousand_tasks_from_four_processes_end_right(redis_project):
 class TestAtomicRequests:
     """With Redis a worker has the task before the request that launched it is over."""
 
-    def test_a_launch_that_commits_late_has_one_row_which_runs_and_ends(
+    def test_a_task_that_runs_before_its_launching_request_commits_has_one_row(
         self, redis_project, tmp_path
     ):
         project, path = redis_project, tmp_path / "go"
@@ -242,7 +242,9 @@ class TestAtomicRequests:
         assert row["created_at"] < row["started_at"] < row["completed_at"]
         assert row["queue_id"]
 
-    def test_one_that_is_rolled_back_has_its_row_from_the_start_on(self, redis_project, tmp_path):
+    def test_a_task_whose_launching_request_is_rolled_back_has_a_row_from_its_start(
+        self, redis_project, tmp_path
+    ):
         project, path = redis_project, tmp_path / "go"
         project.start_cluster().wait_for_log("ready for work")
         with project.serve(ATOMIC_REQUESTS=True) as address:
@@ -257,7 +259,9 @@ class TestAtomicRequests:
         assert running["task_args"] == [str(path)]
         assert (row["status"], row["result_payload"], row["attempts"]) == ("success", "seen", 1)
 
-    def test_one_that_is_rolled_back_before_a_worker_has_it_too(self, redis_project):
+    def test_a_task_that_starts_after_its_launching_request_was_rolled_back_has_a_row(
+        self, redis_project
+    ):
         project = redis_project
         with project.serve(ATOMIC_REQUESTS=True) as address:
             code, seen = visit(f"{address}/launch/?fail")
@@ -269,7 +273,7 @@ class TestAtomicRequests:
         assert (code, before) == (500, None)
         assert (row["result_payload"], row["attempts"], row["task_args"]) == (3, 1, [1, 2])
 
-    def test_with_the_queue_in_the_database_a_rollback_leaves_neither_task_nor_row(self, project):
+    def test_with_the_orm_broker_a_rollback_leaves_neither_task_nor_row(self, project):
         project.start_cluster()
         with project.serve(ATOMIC_REQUESTS=True) as address:
             code, seen = visit(f"{address}/launch/?fail&seconds=1")
@@ -282,7 +286,7 @@ class TestAtomicRequests:
         assert project.ask(tasks.count_results, seen["task_name"]) == 0
 
 
-def test_with_redis_a_task_dies_with_its_cluster_and_is_lost(redis_project, tmp_path):
+def test_with_redis_a_task_whose_cluster_was_killed_is_lost(redis_project, tmp_path):
     project = redis_project
     cluster = project.start_cluster()
     name = project.ask(tasks.launch, tasks.wait_for_file, str(tmp_path / "go"))
@@ -296,7 +300,7 @@ def test_with_redis_a_task_dies_with_its_cluster_and_is_lost(redis_project, tmp_
     assert f"its worker {row['worker']} is in no live cluster" in lost["message"]
 
 
-def test_with_redis_a_queue_without_workers_is_never_lost(redis_project):
+def test_with_redis_a_task_that_waits_for_a_cluster_is_not_lost(redis_project):
     project = redis_project
     name = project.ask(tasks.launch, tasks.add, 1, 2)
 
@@ -332,7 +336,9 @@ class TestDatabaseAwayWhileTheTaskEnds:
 
         return end_meanwhile
 
-    def test_the_next_delivery_ends_its_row(self, project, end_meanwhile):
+    def test_a_task_that_ended_while_the_database_was_away_is_recorded_at_its_next_delivery(
+        self, project, end_meanwhile
+    ):
         # django-q2's own acknowledgement has no guard.
         _, first = end_meanwhile(project, "reincarnated monitor")
         meanwhile = project.ask(tasks.get_row, first["task_name"])
@@ -344,7 +350,7 @@ class TestDatabaseAwayWhileTheTaskEnds:
         assert (row["result_payload"], row["attempts"]) == ("seen", 2)
         assert row["worker"] == first["worker"]
 
-    def test_with_redis_it_is_left_while_its_worker_lives_and_lost_afterwards(
+    def test_with_redis_a_task_that_ended_while_the_database_was_away_is_lost_after_its_worker(
         self, redis_project, end_meanwhile
     ):
         project = redis_project

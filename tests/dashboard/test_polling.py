@@ -8,6 +8,7 @@ from powercrud_tracking.dashboard import polling
 from powercrud_tracking.models import AsyncTaskRecord
 from powercrud_tracking.records.pagination import SIZE
 from powercrud_tracking.records.reading import get_rows
+from tests.support.rows import make_row
 
 pytestmark = pytest.mark.django_db
 
@@ -17,10 +18,6 @@ LIST = reverse("powercrud_tracking:list")
 @pytest.fixture(autouse=True)
 def standing_clock(monkeypatch):
     monkeypatch.setattr(polling.time, "time", lambda: 1_000_000.0)
-
-
-def make(task_name, **values):
-    return AsyncTaskRecord.objects.create(task_name=task_name, **values)
 
 
 def ask(client, *rows, top="", token="", first="1", **asked):
@@ -35,14 +32,14 @@ def get_top(client):
 
 class TestRows:
     def test_what_is_no_key_is_left_out(self):
-        row = make("a")
+        row = make_row("a")
 
         rows = polling.get_shown_rows(get_rows(), ["x", str(row.pk), ""])
 
         assert rows.get_task_names() == ["a"]
 
     def test_a_key_that_no_column_can_hold_is_left_out(self):
-        row = make("a")
+        row = make_row("a")
 
         rows = polling.get_shown_rows(get_rows(), [str(10**20), str(row.pk)])
 
@@ -59,7 +56,7 @@ class TestUnchanged:
         assert "no-store" in ask(admin_client)["Cache-Control"]
 
     def test_a_page_that_knows_it_all_is_told_nothing(self, admin_client):
-        row = make("a", status="in_progress", progress_payload="1/2")
+        row = make_row("a", status="in_progress", progress_payload="1/2")
         top = get_top(admin_client)
         first = ask(admin_client, row, top=top)
 
@@ -84,7 +81,7 @@ class TestUnchanged:
         ids=lambda change: next(iter(change)),
     )
     def test_a_change_of_a_row_is_told(self, admin_client, change):
-        row = make("a", status="in_progress", progress_payload="1/2")
+        row = make_row("a", status="in_progress", progress_payload="1/2")
         top = get_top(admin_client)
         token = ask(admin_client, row, top=top)["ETag"]
         AsyncTaskRecord.objects.filter(pk=row.pk).update(**change)
@@ -92,7 +89,7 @@ class TestUnchanged:
         assert ask(admin_client, row, top=top, token=token).status_code == 200
 
     def test_durations_of_open_tasks_are_told_now_and_then(self, admin_client, monkeypatch):
-        row = make("a", status="in_progress")
+        row = make_row("a", status="in_progress")
         top = get_top(admin_client)
         token = ask(admin_client, row, top=top)["ETag"]
         later = 1_000_000 + polling.SECONDS_OF_TIMES
@@ -102,7 +99,7 @@ class TestUnchanged:
 
     def test_it_costs_no_more_for_many_rows_and_neither_counts_nor_offers(self, admin_client):
         using = connections[router.db_for_read(AsyncTaskRecord)]
-        rows = [make(f"task-{n}", status="in_progress") for n in range(SIZE)]
+        rows = [make_row(f"task-{n}", status="in_progress") for n in range(SIZE)]
         top = get_top(admin_client)
         token = ask(admin_client, *rows, top=top)["ETag"]
 
@@ -115,7 +112,7 @@ class TestUnchanged:
 
 class TestChanged:
     def test_the_rows_that_are_asked_about_are_told(self, admin_client):
-        row, other = make("a", status="in_progress"), make("b", status="in_progress")
+        row, other = make_row("a", status="in_progress"), make_row("b", status="in_progress")
 
         content = ask(admin_client, row, top=get_top(admin_client)).content.decode()
 
@@ -124,7 +121,7 @@ class TestChanged:
         assert content.count("hx-swap-oob") == 3
 
     def test_a_row_that_left_the_tab_is_told_all_the_same(self, admin_client):
-        row = make("a", status="success")
+        row = make_row("a", status="success")
 
         content = ask(admin_client, row, status="open").content.decode()
 
@@ -132,9 +129,9 @@ class TestChanged:
         assert "Succeeded" in content
 
     def test_new_tasks_are_counted_not_shown(self, admin_client):
-        make("a")
+        make_row("a")
         top = get_top(admin_client)
-        new = [make("b"), make("c")]
+        new = [make_row("b"), make_row("c")]
 
         content = ask(admin_client, top=top).content.decode()
 
@@ -142,40 +139,40 @@ class TestChanged:
         assert not any(f"tracking-row-{row.pk}" in content for row in new)
 
     def test_one_is_called_one(self, admin_client):
-        make("a")
+        make_row("a")
 
         assert "1 new task<" in ask(admin_client, top="").content.decode()
 
     def test_those_that_the_filters_leave_out_are_no_news(self, admin_client):
-        make("a", func="f", status="failed")
-        make("b", func="g", status="failed")
-        make("c", func="f")
+        make_row("a", func="f", status="failed")
+        make_row("b", func="g", status="failed")
+        make_row("c", func="f")
 
         content = ask(admin_client, func="f", status="failed").content.decode()
 
         assert "1 new task<" in content
 
     def test_an_older_page_has_no_news(self, admin_client):
-        row = make("a", status="in_progress")
-        make("b")
+        row = make_row("a", status="in_progress")
+        make_row("b")
 
         assert "new task" not in ask(admin_client, row, top="", first="").content.decode()
 
     def test_the_counts_come_along(self, admin_client):
-        make("a", status="failed")
+        make_row("a", status="failed")
 
         assert "<small>1</small>" in ask(admin_client).content.decode()
 
 
 class TestAccess:
     def test_without_the_permission_nothing_is_told(self, client, user):
-        row = make("a", launched_by_id=str(user.pk))
+        row = make_row("a", launched_by_id=str(user.pk))
         client.force_login(user)
 
         assert ask(client, row).status_code == 403
 
     def test_my_tasks_tell_of_my_tasks_only(self, client, user):
-        mine, other = make("a", launched_by_id=str(user.pk)), make("b")
+        mine, other = make_row("a", launched_by_id=str(user.pk)), make_row("b")
         client.force_login(user)
 
         asked = {"poll": "", "first": "1", "row": [mine.pk, other.pk]}
@@ -192,7 +189,7 @@ class TestTask:
         return client.get(url, {"poll": "1"}, headers={"If-None-Match": token} if token else {})
 
     def test_the_part_that_moves_is_told_while_it_is_open(self, admin_client):
-        make("a", status="in_progress", progress_payload="1/2", task_args=["heavy"])
+        make_row("a", status="in_progress", progress_payload="1/2", task_args=["heavy"])
 
         response = self.ask(admin_client)
 
@@ -203,7 +200,7 @@ class TestTask:
         assert response["HX-Reswap"] == "none"
 
     def test_nothing_is_told_while_nothing_changes(self, admin_client):
-        make("a", status="in_progress")
+        make_row("a", status="in_progress")
         token = self.ask(admin_client)["ETag"]
 
         response = self.ask(admin_client, token)
@@ -211,7 +208,7 @@ class TestTask:
         assert (response.status_code, response["ETag"]) == (304, token)
 
     def test_all_of_it_is_told_at_the_end(self, admin_client):
-        row = make("a", status="in_progress", task_args=["heavy"])
+        row = make_row("a", status="in_progress", task_args=["heavy"])
         token = self.ask(admin_client)["ETag"]
         AsyncTaskRecord.objects.filter(pk=row.pk).update(status="success")
 
@@ -221,7 +218,7 @@ class TestTask:
         assert "HX-Reswap" not in response
 
     def test_another_s_task_is_forbidden(self, client, user):
-        make("a")
+        make_row("a")
         client.force_login(user)
 
         assert self.ask(client).status_code == 403

@@ -6,16 +6,15 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.urls import NoReverseMatch, reverse
 
 from powercrud_tracking.models import AsyncTaskRecord
+from tests.support.rows import NAME
 
 pytestmark = pytest.mark.django_db
 
 PAGE = Path(__file__).parents[2] / "docs" / "powercrud-view.md"
 SHORT, COMPLETE = re.findall(r"```python\n(.+?)```", PAGE.read_text(), flags=re.DOTALL)
-NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
 LIST = "/task-records/"
 
 
@@ -31,9 +30,7 @@ def documented(settings, monkeypatch):
 
 
 @pytest.fixture
-def auditor(django_user_model, client):
-    auditor = django_user_model.objects.create_user("auditor")
-    auditor.user_permissions.add(Permission.objects.get(codename="view_asynctaskrecord"))
+def auditor(auditor, client):
     client.force_login(auditor)
     return auditor
 
@@ -44,10 +41,6 @@ def make_record(**values):
     )
 
 
-def nothing(request, rows):
-    return rows.none()
-
-
 class TestAccess:
     def test_without_the_permission_it_is_forbidden(self, client, user):
         client.force_login(user)
@@ -56,7 +49,7 @@ class TestAccess:
 
     @pytest.mark.usefixtures("auditor")
     def test_visible_holds_in_it(self, client, settings):
-        settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": f"{__name__}.nothing"}
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.project.tracking.hide_all"}
         record = make_record()
 
         assert "shop.tasks.pay" not in client.get(LIST).content.decode()

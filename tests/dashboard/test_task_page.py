@@ -16,10 +16,10 @@ from django.utils import timezone
 from powercrud_tracking.dashboard.task.details import MOST_ATTEMPTS
 from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
 from tests.project import models as project
+from tests.support.rows import NAME
 
 pytestmark = pytest.mark.django_db
 
-NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
 DETAIL = reverse("powercrud_tracking:detail", args=[NAME])
 OVERRIDES = Path(project.__file__).parent / "overrides"
 MARKUP = "<script>alert('x')</script>\"&"

@@ -1,17 +1,15 @@
 """Events arrive in any order, since they come from several processes; the row ends the same."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import permutations
 
 import pytest
-from django.conf import settings
 
 from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
+from tests.support.rows import AT, NAME
 
 pytestmark = pytest.mark.django_db
 
-NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
-AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC if settings.USE_TZ else None)
 TRACE = "no stock : Traceback (most recent call last):\nValueError: no stock\n"
 CREATE = {
     "user": "ada",

@@ -1,8 +1,5 @@
 """What a project had from PowerCRUD's own tracker it has from ours."""
 
-from datetime import UTC, datetime
-
-from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.test import TestCase, override_settings
 from django_q.models import Task
@@ -14,10 +11,10 @@ from powercrud.async_manager import AsyncManager
 from powercrud_tracking.managers import ModelTrackingAsyncManager
 from powercrud_tracking.models import AsyncTaskRecord
 from tests.project.models import BespokeRecord, InheritedRecord
+from tests.support.rows import AT
 
 THEIRS = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
 OURS = "5b0f9d1e-7d3e-4e57-8a53-6f0b64c5b7de"
-AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC if settings.USE_TZ else None)
 FIELD_MAP = {
     "task_name": "key",
     "status": "state",
@@ -144,7 +141,7 @@ class EventsTest(ParityCase):
     FAIL = ("fail", {"status": "failed", "message": "bad", "result": "bad", "timestamp": AT})
     CLEANUP = ("cleanup", {"status": None})
 
-    def test_create(self):
+    def test_create_writes_what_powercrud_writes(self):
         values = self.assert_same(self.make_create())
 
         assert values["status"] == "pending"
@@ -154,12 +151,12 @@ class EventsTest(ParityCase):
         assert values["task_args"] == {"wrapped": [1]}
         assert values["task_kwargs"] == {"wrapped": {"depth": 2}}
 
-    def test_create_by_nobody(self):
+    def test_create_without_a_user_writes_what_powercrud_writes(self):
         values = self.assert_same(self.make_create(user=None))
 
         assert values["user_label"] == "Anonymous"
 
-    def test_create_with_nothing_to_format_with(self):
+    def test_create_without_formatters_writes_what_powercrud_writes(self):
         config = {
             "record_model_path": "project.InheritedRecord",
             "create_defaults": {"tenant": "north"},
@@ -171,14 +168,14 @@ class EventsTest(ParityCase):
         assert values["affected_objects"] == "a, b"
         assert values["task_args"] == [1]
 
-    def test_progress(self):
+    def test_progress_writes_what_powercrud_writes(self):
         values = self.assert_same(self.make_create(), self.PROGRESS)
 
         assert values["status"] == "in_progress"
         assert values["progress_payload"] == "1/2"
         assert values["message"] == "Task queued"
 
-    def test_complete(self):
+    def test_complete_writes_what_powercrud_writes(self):
         values = self.assert_same(self.make_create(), self.PROGRESS, self.COMPLETE)
 
         assert values["status"] == "success"
@@ -186,7 +183,7 @@ class EventsTest(ParityCase):
         assert values["result_payload"] == {"wrapped": 3}
         assert values["completed_at"] == AT
 
-    def test_fail(self):
+    def test_fail_writes_what_powercrud_writes(self):
         values = self.assert_same(self.make_create(), self.PROGRESS, self.FAIL)
 
         assert values["status"] == "failed"
@@ -194,13 +191,13 @@ class EventsTest(ParityCase):
         assert values["result_payload"] == {"wrapped": "bad"}
         assert values["failed_at"] == AT
 
-    def test_cleanup_after_the_end(self):
+    def test_cleanup_after_the_end_writes_what_powercrud_writes(self):
         values = self.assert_same(self.make_create(), self.COMPLETE, self.CLEANUP)
 
         assert values["status"] == "success"
         assert values["cleaned_up"] is True
 
-    def test_the_completion_hook(self):
+    def test_the_completion_hook_writes_what_powercrud_writes(self):
         for number, task_name in enumerate((THEIRS, OURS)):
             manager = (async_dashboard.ModelTrackingAsyncManager, ModelTrackingAsyncManager)[number]
             path = f"{manager.__module__}.{manager.__qualname__}"
@@ -230,7 +227,7 @@ class EventsTest(ParityCase):
 
 
 class FieldMapTest(ParityCase):
-    def test_other_names_and_none_for_what_is_not_stored(self):
+    def test_a_field_map_with_other_names_and_none_is_understood(self):
         config = {"record_model_path": "project.BespokeRecord", "field_map": FIELD_MAP}
         events = [
             self.make_create(user=self.user),
@@ -254,7 +251,7 @@ class FieldMapTest(ParityCase):
 
 
 class WaysToConfigureTest(ParityCase):
-    def test_powercrud_s_own_config_object(self):
+    def test_a_config_object_of_powercrud_is_accepted(self):
         manager = ModelTrackingAsyncManager(config=AsyncDashboardConfig(**get_config()))
 
         self.send(manager, OURS, self.make_create())
@@ -263,14 +260,14 @@ class WaysToConfigureTest(ParityCase):
         assert (row.tenant, row.user_label) == ("north", "Ada King")
         assert (row.affected_objects, row.task_args) == ("2 objects", {"wrapped": [1]})
 
-    def test_create_defaults_of_a_dict(self):
+    def test_create_defaults_may_be_a_dict(self):
         manager = ModelTrackingAsyncManager(get_config())
 
         self.send(manager, OURS, self.make_create())
 
         assert InheritedRecord.objects.get().tenant == "north"
 
-    def test_the_setting_in_our_words(self):
+    def test_the_setting_leads_to_the_same_row_as_powercruds_config(self):
         setting = {
             "RECORD_MODEL": "project.InheritedRecord",
             "CREATE_DEFAULTS": {"tenant": "north"},
@@ -293,7 +290,7 @@ class WaysToConfigureTest(ParityCase):
 class OldSubclassTest(ParityCase):
     """A subclass of which only the import has changed."""
 
-    def test_its_class_attributes_and_methods_count(self):
+    def test_class_attributes_and_methods_of_an_old_subclass_are_used(self):
         theirs = make_old_subclass(async_dashboard.ModelTrackingAsyncManager)()
         ours = make_old_subclass(ModelTrackingAsyncManager)()
         events = [
@@ -311,7 +308,7 @@ class OldSubclassTest(ParityCase):
         assert self.get_values(OURS)["affected_objects"] == "things"
         assert InheritedRecord.objects.get(task_name=OURS).tenant == "south"
 
-    def test_its_overridden_lifecycle_sees_every_event(self):
+    def test_the_overridden_lifecycle_of_an_old_subclass_sees_every_event(self):
         manager = make_old_subclass(ModelTrackingAsyncManager)()
 
         manager.launch_async_task("math.floor", 1.5, task_key=OURS)
@@ -321,7 +318,7 @@ class OldSubclassTest(ParityCase):
         assert manager.seen == ["create", "create", "progress", "complete", "cleanup"]
         assert InheritedRecord.objects.get().status == "success"
 
-    def test_its_get_record_model_path_counts(self):
+    def test_get_record_model_path_of_an_old_subclass_is_used(self):
         class ShopManager(ModelTrackingAsyncManager):
             create_defaults = {"tenant": "west"}
 
@@ -333,7 +330,7 @@ class OldSubclassTest(ParityCase):
         assert InheritedRecord.objects.get().tenant == "west"
         assert not AsyncTaskRecord.objects.exists()
 
-    def test_a_lifecycle_that_calls_super_by_position_works(self):
+    def test_an_overridden_lifecycle_may_call_super_by_position(self):
         class ShopManager(ModelTrackingAsyncManager):
             def async_task_lifecycle(self, event, task_name, **kwargs):
                 kwargs["message"] = f"{event}: {kwargs.get('message')}"
@@ -343,7 +340,7 @@ class OldSubclassTest(ParityCase):
 
         assert AsyncTaskRecord.objects.get().message == "create: Task queued"
 
-    def test_a_lifecycle_that_raises_harms_no_launch(self):
+    def test_an_overridden_lifecycle_that_raises_breaks_no_launch(self):
         class ShopManager(ModelTrackingAsyncManager):
             def async_task_lifecycle(self, event, task_name, **kwargs):
                 raise RuntimeError("broken")
@@ -353,10 +350,10 @@ class OldSubclassTest(ParityCase):
         assert task_name == OURS
 
 
-class BetterTest(ParityCase):
+class DifferencesTest(ParityCase):
     """Where ours differs from PowerCRUD's on purpose."""
 
-    def test_progress_that_comes_first_is_no_message(self):
+    def test_progress_that_arrives_first_is_not_the_message(self):
         progress = ("progress", {"message": "1/2", "progress_payload": "1/2"})
 
         self.send(ModelTrackingAsyncManager(get_config()), OURS, progress)
@@ -365,7 +362,7 @@ class BetterTest(ParityCase):
         assert (row.status, row.progress_payload) == ("in_progress", "1/2")
         assert row.message == ""
 
-    def test_a_late_progress_reopens_no_finished_task(self):
+    def test_late_progress_does_not_reopen_a_finished_task(self):
         events = [
             self.make_create(),
             ("complete", {"message": "done", "result": 3, "timestamp": AT}),
@@ -376,7 +373,7 @@ class BetterTest(ParityCase):
 
         assert InheritedRecord.objects.get().status == "success"
 
-    def test_the_traceback_is_no_message(self):
+    def test_a_traceback_is_not_the_message(self):
         text = "bad : Traceback (most recent call last):\n  File\nValueError: bad\n"
         events = [self.make_create(), ("fail", {"message": text, "result": text, "timestamp": AT})]
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 
 class TestCleanup:
-    def test_a_queued_task_keeps_its_locks(self, manager):
+    def test_cleanup_leaves_the_locks_of_a_queued_task(self, manager):
         locks = {"project.widget": {1}}
         manager.launch_async_task(add, 1, 2, task_key=NAME, conflict_ids=locks)
 
@@ -26,7 +26,7 @@ class TestCleanup:
         }
         assert manager.check_conflict(locks) == {1}
 
-    def test_what_is_held_for_a_task_that_has_ended_is_released(self, manager):
+    def test_cleanup_releases_what_is_held_for_a_finished_task(self, manager):
         locks = {"project.widget": {1}}
         manager.launch_async_task(add, 1, 2, task_key=NAME, conflict_ids=locks)
         manager.async_task_lifecycle("complete", NAME, result=3)
@@ -44,7 +44,7 @@ class TestCleanup:
         assert get_row().cleaned_up is True
 
     @uses_worker
-    def test_a_task_that_is_not_recorded_is_released_once_it_has_a_result(self, manager):
+    def test_cleanup_releases_a_task_without_a_record_once_django_q2_has_its_result(self, manager):
         AsyncManager().launch_async_task(return_no, task_key=NAME)
         manager.add_active_task(OTHER)
         run_queued_task()

@@ -16,19 +16,19 @@ from tests.support.rows import AT, NAME, get_row, get_values
 pytestmark = pytest.mark.django_db
 
 
-class SmallManager(ModelTrackingAsyncManager):
+class NameOnlyManager(ModelTrackingAsyncManager):
     record_model = "project.NameOnlyRecord"
 
 
 class TestEvents:
-    def test_an_unknown_event_is_logged_and_harms_nobody(self, manager, caplog):
+    def test_an_unknown_event_is_logged_and_not_raised(self, manager, caplog):
         manager.async_task_lifecycle("explode", NAME)
 
         assert f"Could not record explode for task {NAME}." in caplog.text
         assert "Traceback" in caplog.text
         assert not AsyncTaskRecord.objects.exists()
 
-    def test_a_name_that_is_too_long_is_logged_and_not_cut(self, manager, caplog):
+    def test_a_task_name_that_is_too_long_is_logged_and_not_cut(self, manager, caplog):
         manager.async_task_lifecycle("create", "n" * 256)
 
         assert "The task name has 256 characters, its field 255." in caplog.text
@@ -42,7 +42,7 @@ class TestEvents:
 
         assert get_row().task_args == [["<circular>"]]
 
-    def test_error_is_another_word_for_fail(self, manager):
+    def test_the_event_error_is_an_alias_of_fail(self, manager):
         manager.async_task_lifecycle("error", NAME, message="out of paper")
 
         row = get_row()
@@ -68,12 +68,12 @@ class TestEvents:
             ("cleanup", Status.PENDING),
         ],
     )
-    def test_an_event_on_a_missing_row_makes_it(self, manager, event, status):
+    def test_an_event_without_a_row_creates_the_row(self, manager, event, status):
         manager.async_task_lifecycle(event, NAME, message="text")
 
         assert get_row().status == status
 
-    def test_progress_goes_to_cache_and_row(self, manager):
+    def test_progress_is_written_to_the_cache_and_the_row(self, manager):
         manager.async_task_lifecycle("create", NAME, message="Task queued")
 
         manager.update_progress(NAME, "reading: 1/2")
@@ -83,7 +83,7 @@ class TestEvents:
         assert (row.progress_payload, row.message) == ("reading: 1/2", "Task queued")
         assert row.status == Status.IN_PROGRESS
 
-    def test_a_nul_in_a_progress_text_leaves_the_caller_s_transaction_whole(self, manager):
+    def test_a_nul_character_in_progress_does_not_break_the_caller_s_transaction(self, manager):
         with transaction.atomic():
             Widget.objects.create(name="Bolt")
             manager.update_progress(NAME, "a\x00b")
@@ -91,7 +91,7 @@ class TestEvents:
         assert Widget.objects.count() == 1
         assert "\x00" not in get_row().progress_payload
 
-    def test_an_error_of_the_database_leaves_the_caller_s_transaction_whole(self, caplog):
+    def test_a_database_error_does_not_break_the_caller_s_transaction(self, caplog):
         manager = ModelTrackingAsyncManager(
             record_model="project.InheritedRecord", create_defaults={"tenant": None}
         )
@@ -104,7 +104,7 @@ class TestEvents:
         assert not InheritedRecord.objects.exists()
         assert f"Could not record create for task {NAME}." in caplog.text
 
-    def test_a_table_of_other_names_is_written(self):
+    def test_events_are_written_to_a_table_with_other_field_names(self):
         manager = ModelTrackingAsyncManager(
             record_model="project.BespokeRecord",
             field_map={"task_name": "key", "status": "state", "message": "note"},
@@ -115,14 +115,14 @@ class TestEvents:
         row = BespokeRecord.objects.get()
         assert (row.key, row.state, row.note) == (NAME, "failed", "x" * 39 + "…")
 
-    def test_a_table_with_nothing_but_a_name_is_written(self):
-        SmallManager().async_task_lifecycle("complete", NAME, result=1)
+    def test_events_are_written_to_a_table_with_a_task_name_only(self):
+        NameOnlyManager().async_task_lifecycle("complete", NAME, result=1)
 
         assert NameOnlyRecord.objects.get().task_name == NAME
 
 
 class TestLost:
-    def test_a_task_that_spoke_meanwhile_is_not_lost(self, manager):
+    def test_a_task_with_recent_activity_is_not_marked_lost(self, manager):
         manager.async_task_lifecycle("create", NAME)
 
         lost = manager.record_lost({NAME: "Lost."}, silent_since=AT)
@@ -130,7 +130,7 @@ class TestLost:
         assert lost == []
         assert get_row().status == Status.PENDING
 
-    def test_a_silent_task_is_lost_and_its_locks_are_released(self, manager):
+    def test_a_task_marked_lost_releases_its_locks_and_keeps_its_attempt(self, manager):
         locks = {"project.widget": {1}}
         manager.launch_async_task(add, 1, 2, task_key=NAME, conflict_ids=locks)
         manager.async_task_lifecycle("start", NAME)

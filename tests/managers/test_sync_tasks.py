@@ -18,7 +18,7 @@ def sleep(task_key):
 
 
 class TestSyncTask:
-    def test_a_success_is_recorded(self, manager):
+    def test_a_successful_sync_task_is_recorded_when_its_launch_returns(self, manager):
         manager.launch_async_task(add, 1, 2, task_key=NAME, sync=True)
 
         row = get_row()
@@ -31,7 +31,7 @@ class TestSyncTask:
         assert row.failed_at is None
         assert row.cleaned_up is True
 
-    def test_a_failure_says_what_the_task_raised(self, manager):
+    def test_a_failed_sync_task_records_what_it_raised(self, manager):
         with pytest.raises(Exception, match="Failed to enqueue async task: the price is"):
             manager.launch_async_task(fail, task_key=NAME, sync=True)
 
@@ -42,7 +42,7 @@ class TestSyncTask:
         assert row.result_payload.endswith("ValueError: the price is\nwrong\n")
         assert row.attempts == 1
 
-    def test_a_timeout_is_a_failure_that_keeps_no_locks(self, manager):
+    def test_a_sync_task_that_times_out_fails_and_releases_its_locks(self, manager):
         locks = {"project.widget": {1}}
 
         with pytest.raises(TimeoutException):
@@ -57,7 +57,7 @@ class TestSyncTask:
             "django_q.exceptions.TimeoutException: Task exceeded maximum timeout value (1 seconds)"
         )
 
-    def test_its_failed_attempt_is_kept(self, manager):
+    def test_the_failed_attempt_of_a_sync_task_is_kept(self, manager):
         with pytest.raises(Exception, match="Failed to enqueue"):
             manager.launch_async_task(fail, task_key=NAME, sync=True)
 

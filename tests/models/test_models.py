@@ -8,15 +8,11 @@ from django.utils import timezone
 from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
 from powercrud_tracking.records.reading import get_rows
 from tests.project.models import InheritedRecord, NameOnlyRecord
+from tests.support.rows import NAME, make_row
 
 pytestmark = pytest.mark.django_db
 
-NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
 STATUSES = ("pending", "in_progress", "success", "failed", "lost")
-
-
-def make(task_name=NAME, **values):
-    return AsyncTaskRecord.objects.create(task_name=task_name, **values)
 
 
 def get_names(rows):
@@ -27,7 +23,7 @@ class TestStatuses:
     @pytest.fixture(autouse=True)
     def rows(self):
         for status in STATUSES:
-            make(status, status=status)
+            make_row(status, status=status)
 
     def test_open_are_those_that_have_not_ended(self):
         assert get_names(AsyncTaskRecord.objects.open()) == {"pending", "in_progress"}
@@ -58,22 +54,22 @@ class TestStatuses:
 
 class TestReads:
     def test_a_task_is_found_by_its_name(self):
-        make(NAME)
-        make("another")
+        make_row(NAME)
+        make_row("another")
 
         assert get_names(AsyncTaskRecord.objects.named_task(NAME)) == {NAME}
 
     def test_runs_of_one_function(self):
-        make("sorted", func="shop.tasks.sort")
-        make("counted", func="shop.tasks.count")
+        make_row("sorted", func="shop.tasks.sort")
+        make_row("counted", func="shop.tasks.count")
 
         assert get_names(AsyncTaskRecord.objects.of_func("shop.tasks.sort")) == {"sorted"}
 
     def test_the_latest_runs_come_as_values_by_our_names(self):
         now = timezone.now()
         for number in range(3):
-            make(f"run {number}", func="sort", created_at=now + timedelta(seconds=number))
-        make("another", func="count")
+            make_row(f"run {number}", func="sort", created_at=now + timedelta(seconds=number))
+        make_row("another", func="count")
 
         runs = AsyncTaskRecord.objects.all().get_latest_runs("sort", 2)
 
@@ -88,21 +84,21 @@ class TestReads:
         }
 
     def test_tasks_of_one_user(self, user):
-        make("mine", launched_by_id=str(user.pk))
-        make("nobody's")
+        make_row("mine", launched_by_id=str(user.pk))
+        make_row("nobody's")
 
         assert get_names(AsyncTaskRecord.objects.launched_by(user)) == {"mine"}
 
     @pytest.mark.parametrize("user", [None, SimpleNamespace(pk=None)], ids=["none", "anonymous"])
     def test_somebody_without_a_key_launched_nothing(self, user):
-        make("nobody's", launched_by_id="")
+        make_row("nobody's", launched_by_id="")
 
         assert get_names(AsyncTaskRecord.objects.launched_by(user)) == set()
 
     def test_silent_are_those_that_have_not_been_updated_since(self):
         now = timezone.now()
         for name, minutes in {"silent": 10, "speaking": 1}.items():
-            make(name)
+            make_row(name)
             AsyncTaskRecord.objects.filter(task_name=name).update(
                 updated_at=now - timedelta(minutes=minutes)
             )
@@ -114,10 +110,10 @@ class TestReads:
     def test_the_end_is_that_of_the_success_or_the_failure(self):
         now = timezone.now()
         old, new = now - timedelta(days=9), now - timedelta(days=1)
-        make("old success", status="success", completed_at=old)
-        make("old failure", status="failed", failed_at=old)
-        make("new success", status="success", completed_at=new)
-        make("new failure", status="failed", failed_at=new)
+        make_row("old success", status="success", completed_at=old)
+        make_row("old failure", status="failed", failed_at=old)
+        make_row("new success", status="success", completed_at=new)
+        make_row("new failure", status="failed", failed_at=new)
 
         rows = AsyncTaskRecord.objects.ended_before(now - timedelta(days=5))
 
@@ -125,8 +121,8 @@ class TestReads:
 
     def test_queued_since_begins_with_its_moment_and_before_ends_ahead_of_it(self):
         now = timezone.now()
-        make("at once", created_at=now)
-        make("before", created_at=now - timedelta(microseconds=1))
+        make_row("at once", created_at=now)
+        make_row("before", created_at=now - timedelta(microseconds=1))
 
         rows = AsyncTaskRecord.objects
 
@@ -136,7 +132,7 @@ class TestReads:
     def test_the_latest_are_the_newest_by_the_time_of_queueing(self):
         now = timezone.now()
         for number in range(3):
-            make(str(number), created_at=now - timedelta(days=number))
+            make_row(str(number), created_at=now - timedelta(days=number))
 
         rows = AsyncTaskRecord.objects.by_time_of_queueing()[:2]
 
@@ -145,7 +141,7 @@ class TestReads:
     def test_the_first_of_each_status_keep_their_order(self):
         now = timezone.now()
         for number, status in enumerate(["failed", "lost", "failed", "failed", "success"]):
-            make(str(number), status=status, created_at=now - timedelta(days=number))
+            make_row(str(number), status=status, created_at=now - timedelta(days=number))
 
         rows = AsyncTaskRecord.objects.newest_first().first_of_each(["failed", "lost"], 2)
 
@@ -156,7 +152,7 @@ class TestReads:
         for status in STATUSES:
             for number in range(3):
                 at = now - timedelta(days=number)
-                make(f"{status} {number}", status=status, created_at=at)
+                make_row(f"{status} {number}", status=status, created_at=at)
         rows = AsyncTaskRecord.objects.queued_since(now - timedelta(days=1))
 
         with django_assert_num_queries(1, connection=connections[rows.db]):
@@ -165,7 +161,7 @@ class TestReads:
         assert names == {"failed 0", "failed 1", "lost 0", "lost 1"}
 
     def test_the_first_of_rows_that_were_made_distinct(self):
-        make(status="failed")
+        make_row(status="failed")
 
         rows = (
             AsyncTaskRecord.objects.distinct().newest_first().first_of_each(["failed", "lost"], 5)
@@ -174,20 +170,20 @@ class TestReads:
         assert get_names(rows) == {NAME}
 
     def test_the_first_of_no_row_are_none(self):
-        make(status="failed")
+        make_row(status="failed")
 
         assert get_names(AsyncTaskRecord.objects.none().first_of_each(["failed"], 5)) == set()
 
     def test_rows_are_walked_by_their_keys_whatever_their_times(self):
         now = timezone.now()
-        rows = [make(str(n), created_at=now - timedelta(days=n)) for n in range(4)]
+        rows = [make_row(str(n), created_at=now - timedelta(days=n)) for n in range(4)]
 
         beyond = AsyncTaskRecord.objects.beyond_key(rows[1].pk)
 
         assert beyond.get_task_names() == ["2", "3"]
 
     def test_values_are_asked_for_by_logical_names(self, django_assert_num_queries):
-        make("sorted", affected_objects="books", status="failed")
+        make_row("sorted", affected_objects="books", status="failed")
         rows = AsyncTaskRecord.objects.all()
 
         with django_assert_num_queries(1, connection=connections[rows.db]):
@@ -197,16 +193,16 @@ class TestReads:
 
     def test_failures_of_one_moment(self):
         now = timezone.now()
-        make("now", failed_at=now)
-        make("before", failed_at=now - timedelta(microseconds=1))
+        make_row("now", failed_at=now)
+        make_row("before", failed_at=now - timedelta(microseconds=1))
 
         assert get_names(AsyncTaskRecord.objects.failed_at(now)) == {"now"}
 
     def test_the_newest_come_first(self):
         now = timezone.now()
-        make("old", created_at=now - timedelta(days=1))
-        make("first of two", created_at=now)
-        make("second of two", created_at=now)
+        make_row("old", created_at=now - timedelta(days=1))
+        make_row("first of two", created_at=now)
+        make_row("second of two", created_at=now)
 
         names = AsyncTaskRecord.objects.newest_first().get_task_names()
 
@@ -251,16 +247,16 @@ class TestTableWithoutColumns:
 
 class TestRow:
     def test_a_task_name_is_unique(self):
-        make(NAME)
+        make_row(NAME)
 
         with (
             pytest.raises(IntegrityError),
             transaction.atomic(using=router.db_for_write(AsyncTaskRecord)),
         ):
-            make(NAME)
+            make_row(NAME)
 
     def test_a_new_row_is_queued_and_empty(self):
-        row = make(NAME)
+        row = make_row(NAME)
 
         assert (row.status, row.attempts, row.cleaned_up, row.message) == ("pending", 0, False, "")
         assert (row.started_at, row.completed_at, row.failed_at) == (None, None, None)
@@ -271,7 +267,7 @@ class TestRow:
         ids=["with a function", "without"],
     )
     def test_it_is_called_by_function_and_name(self, func, text):
-        assert str(make(NAME, func=func)) == text
+        assert str(make_row(NAME, func=func)) == text
 
     def test_a_table_that_inherits_has_the_same_indexes(self):
         fields = [index.fields for index in AsyncTaskRecord._meta.indexes]

@@ -12,14 +12,9 @@ from powercrud_tracking.records.filters import RecordFilter, get_query
 from powercrud_tracking.records.reading import get_rows
 from powercrud_tracking.records.times import get_time
 from tests.project.models import BespokeRecord
+from tests.support.rows import NAME, make_row
 
 pytestmark = pytest.mark.django_db
-
-NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
-
-
-def make(task_name, **values):
-    return AsyncTaskRecord.objects.create(task_name=task_name, **values)
 
 
 def build(**asked):
@@ -33,9 +28,9 @@ def find(**asked):
 class TestWords:
     @pytest.fixture(autouse=True)
     def rows(self):
-        make("nightly-report", message="All is well")
-        make("prices", message="ValueError: bad price", affected_objects="12 Books")
-        make("import", affected_objects="3 books")
+        make_row("nightly-report", message="All is well")
+        make_row("prices", message="ValueError: bad price", affected_objects="12 Books")
+        make_row("import", affected_objects="3 books")
 
     @pytest.mark.parametrize(
         ("words", "names"),
@@ -54,7 +49,7 @@ class TestWords:
 
     def test_a_whole_task_name_is_found_however_old(self, monkeypatch):
         monkeypatch.setattr(filters, "SEARCHED", 1)
-        make(NAME, created_at=timezone.now() - timedelta(days=900))
+        make_row(NAME, created_at=timezone.now() - timedelta(days=900))
 
         assert find(q=NAME) == {NAME}
 
@@ -73,27 +68,27 @@ class TestWords:
 
 class TestFilters:
     def test_a_function(self):
-        make("a", func="shop.tasks.sort")
-        make("b", func="shop.tasks.count")
+        make_row("a", func="shop.tasks.sort")
+        make_row("b", func="shop.tasks.count")
 
         assert find(func="shop.tasks.sort") == {"a"}
 
     def test_a_person_by_their_key(self):
-        make("a", launched_by_id="1", user_label="Ada")
-        make("b", launched_by_id="2", user_label="Ada")
+        make_row("a", launched_by_id="1", user_label="Ada")
+        make_row("b", launched_by_id="2", user_label="Ada")
 
         assert find(user="1") == {"a"}
 
     def test_objects(self):
-        make("a", affected_objects="12 Books", message="authors")
-        make("b", affected_objects="3 authors")
+        make_row("a", affected_objects="12 Books", message="authors")
+        make_row("b", affected_objects="3 authors")
 
         assert find(object="books") == {"a"}
         assert find(object="authors") == {"b"}
 
     def test_when_it_was_queued(self):
         for hour in (9, 10, 11):
-            make(str(hour), created_at=get_time(datetime(2026, 3, 4, hour)))
+            make_row(str(hour), created_at=get_time(datetime(2026, 3, 4, hour)))
 
         assert find(queued_from="2026-03-04T10:00") == {"10", "11"}
         assert find(queued_to="2026-03-04T10:00") == {"9"}
@@ -102,20 +97,20 @@ class TestFilters:
     def test_times_are_those_of_the_viewer(self, settings):
         if not settings.USE_TZ:
             pytest.skip("times are those of the server")
-        make("a", created_at=datetime(2026, 3, 4, 9, tzinfo=timezone.get_fixed_timezone(0)))
+        make_row("a", created_at=datetime(2026, 3, 4, 9, tzinfo=timezone.get_fixed_timezone(0)))
 
         with timezone.override(timezone.get_fixed_timezone(120)):
             assert find(queued_from="2026-03-04T11:00") == {"a"}
             assert find(queued_from="2026-03-04T11:01") == set()
 
     def test_they_narrow_together(self):
-        make("a", func="f", launched_by_id="1")
-        make("b", func="f", launched_by_id="2")
+        make_row("a", func="f", launched_by_id="1")
+        make_row("b", func="f", launched_by_id="2")
 
         assert find(func="f", user="2") == {"b"}
 
     def test_a_time_that_is_none_is_said_and_left_out(self):
-        make("a")
+        make_row("a")
 
         found = build(queued_from="yesterday")
 
@@ -124,7 +119,7 @@ class TestFilters:
 
     @pytest.mark.parametrize("at", ["0001-01-01T00:00+14:00", "9999-12-31T23:59-14:00"])
     def test_a_time_that_no_calendar_has_is_said_and_left_out(self, at):
-        make("a")
+        make_row("a")
 
         found = build(queued_from=at)
 
@@ -132,7 +127,7 @@ class TestFilters:
         assert "queued_from" in found.form.errors
 
     def test_a_text_with_a_nul_is_said_and_left_out(self):
-        make("a")
+        make_row("a")
 
         found = build(q="a\0b", func="\0")
 
@@ -141,8 +136,8 @@ class TestFilters:
 
 class TestChoices:
     def test_functions_and_people_of_the_newest_rows_are_offered(self):
-        make("a", func="shop.tasks.sort", launched_by_id="7", user_label="Ada")
-        make("b", func="shop.tasks.sort", launched_by_id="", user_label="Anonymous")
+        make_row("a", func="shop.tasks.sort", launched_by_id="7", user_label="Ada")
+        make_row("b", func="shop.tasks.sort", launched_by_id="", user_label="Anonymous")
         found = build()
 
         found.offer_choices()
@@ -153,8 +148,10 @@ class TestChoices:
 
     def test_people_are_called_as_they_are_called_now(self):
         now = timezone.now()
-        make("a", launched_by_id="7", user_label="Ada Byron", created_at=now - timedelta(days=1))
-        make("b", launched_by_id="7", user_label="Ada Lovelace", created_at=now)
+        make_row(
+            "a", launched_by_id="7", user_label="Ada Byron", created_at=now - timedelta(days=1)
+        )
+        make_row("b", launched_by_id="7", user_label="Ada Lovelace", created_at=now)
         found = build()
 
         found.offer_choices()
@@ -162,8 +159,8 @@ class TestChoices:
         assert list(found.form.fields["user"].widget.choices)[1:] == [("7", "Ada Lovelace")]
 
     def test_two_functions_of_one_title_are_told_apart(self):
-        make("a", func="shop.sort")
-        make("b", func="bar.sort")
+        make_row("a", func="shop.sort")
+        make_row("b", func="bar.sort")
         found = build()
 
         found.offer_choices()
@@ -179,7 +176,7 @@ class TestChoices:
         assert 'value="gone.away" selected' in str(found.form["func"])
 
     def test_they_cost_one_query(self, django_assert_num_queries):
-        make("a", func="f", launched_by_id="7")
+        make_row("a", func="f", launched_by_id="7")
         connection = connections[router.db_for_read(AsyncTaskRecord)]
 
         with django_assert_num_queries(1, connection=connection):

@@ -10,8 +10,8 @@ from powercrud_tracking.models import AsyncTaskRecord
 from powercrud_tracking.records.mapping import get_record_map
 from powercrud_tracking.records.reading import Record, find_record, get_rows, read
 from tests.project.models import BespokeRecord, InheritedRecord, NameOnlyRecord
+from tests.support.rows import NAME
 
-NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
 BESPOKE = DashboardConfig(
     record_model="project.BespokeRecord",
     field_map={"task_name": "key", "status": "state", "message": "note"},

@@ -19,10 +19,10 @@ from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
 from powercrud_tracking.poll import build_link
 from powercrud_tracking.templatetags.powercrud_tracking_overview import grouped, percent
 from tests import messages
+from tests.support.rows import NAME
 
 LANGUAGES = {"de": "German", "es": "Spanish", "fr": "French", "ja": "Japanese"}
 PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%%")
-NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
 SPOKEN = {"alt", "aria-label", "content-label", "data-copied", "data-label", "data-selected"} | {
     "data-text",
     "data-told",

@@ -72,16 +72,16 @@ def return_a_lock(task_key):
     return threading.Lock()
 
 
-class UnspeakableError(Exception):
+class TextlessError(Exception):
     def __str__(self):
-        raise RuntimeError("no words")
+        raise RuntimeError("no text")
 
 
-def fail_without_words(path, task_key):
+def fail_without_text(path, task_key):
     """Fail so that django-q2's worker dies of it, the first time."""
     if not Path(path).exists():
         Path(path).touch()
-        raise UnspeakableError
+        raise TextlessError
     return "survived"
 
 

@@ -20,3 +20,7 @@ def get_row(task_name=NAME):
 
 def get_values(task_name=NAME):
     return AsyncTaskRecord.objects.values().get(task_name=task_name)
+
+
+def make_row(task_name=NAME, **values):
+    return AsyncTaskRecord.objects.create(task_name=task_name, **values)
