@@ -57,29 +57,30 @@ def prune(*, days: int | None = None, dry_run: bool = False) -> int:
 
 def backfill(
     *,
-    source: type[models.Model] | None = None,
+    source: str | type[models.Model] | None = None,
     field_map: Mapping[str, str | None] | None = None,
     statuses: Mapping[str, str] | None = None,
     dry_run: bool = False,
 ) -> Backfilled:
     """Make a row for each task that ran before this package was installed and has none.
 
-    First come the rows of an old table, if one is given, together with django-q2's results of the
-    same tasks; then all other results of django-q2. A task that has a row is left untouched, so
-    this can be repeated. Each batch is a transaction of its own.
+    First come the rows of an old table, if one is given, completed by django-q2's results of the
+    same tasks; then all other results of django-q2. A task that has a row is left unchanged, so
+    this can be repeated. A row that the database refuses is left out and counted.
 
     Args:
-        source: the model of the old table.
-        field_map: logical names to the fields of that model, as in ``FIELD_MAP``; the default
-            fields unless given. ``None``: do not read.
-        statuses: further words of the old table to statuses. A row with an unknown word is left
+        source: the old table, as a model or ``app_label.ModelName``.
+        field_map: logical names to the fields of that model, as in ``FIELD_MAP``; ``None`` as a
+            field: do not read.
+        statuses: further words in its status field to statuses. A row with an unknown word is left
             out and counted.
         dry_run: count, but write nothing.
 
     Raises:
-        BackfillError: the field map or a status is wrong.
-        django.core.exceptions.ImproperlyConfigured: the settings are wrong.
-        django.db.Error: the database refused. The batches before are in the table.
+        django.core.exceptions.ImproperlyConfigured: the settings, the field map or a status is
+            wrong; nothing was written.
+        django.db.Error: the database does not answer. Each batch is a transaction of its own, and
+            those before are kept.
     """
     return _backfill.backfill(
         get_manager(), source=source, field_map=field_map, statuses=statuses, dry_run=dry_run

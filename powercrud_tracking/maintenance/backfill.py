@@ -1,48 +1,47 @@
-"""Bring tasks of the task into the record table: an old table's rows, and django-q2's results."""
+"""Make rows for tasks that ran before: from an old table, and from django-q2's results."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import models, router, transaction
-from django.db.models import Q, prefetch_related_objects
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DataError, IntegrityError, models, router, transaction
 from django_q.models import Task
 
-from powercrud_tracking.config.dashboard_config import (
-    DEFAULT_FIELDS,
-    FIELD_ALIASES,
-    DashboardConfig,
-)
-from powercrud_tracking.config.problems import get_guess
-from powercrud_tracking.config.references import find_field
+from powercrud_tracking.config.dashboard_config import DashboardConfig
+from powercrud_tracking.config.problems import Source, get_guess, refuse
+from powercrud_tracking.config.references import find_reference_problems
 from powercrud_tracking.lifecycle import Status
-from powercrud_tracking.maintenance import imported
-from powercrud_tracking.maintenance.imported import BackfillMapper, ImportedTask
+from powercrud_tracking.maintenance.imported import Facts, ImportedTasks
 from powercrud_tracking.recording.recorder import get_recorder
-from powercrud_tracking.recording.values import ValueBuilder
-from powercrud_tracking.records import mapping, reading
-from powercrud_tracking.records.mapping import RecordMap
+from powercrud_tracking.records import reading
+from powercrud_tracking.records.mapping import RecordMap, get_record_map
+
+logger = logging.getLogger("powercrud_tracking")
 
 BATCH = 200
-"""Rows that are read and written together; what is in memory is no more than these."""
+"""Rows that are read and written together; no more are in memory."""
 
 RESULTS = "django-q2's results"
 
+_REFUSALS = (IntegrityError, DataError, TypeError, ValueError)
+"""What one bad row raises; other errors concern all rows."""
 
-class BackfillError(Exception):
-    """What was asked for cannot be done; nothing was brought in."""
+_READING_PROBLEMS = {f"powercrud_tracking.E{number}" for number in ("005", "007", "008")}
+"""What keeps a table from being read: no such model, logical name or field."""
 
 
 @dataclass
 class Backfilled:
-    """What became of the tasks of the task.
+    """What became of past tasks.
 
     Args:
-        added: where they came from to how many rows were made.
-        existing: how many were in the table already, and stayed as they were.
-        left_out: the reason to how many were left out.
+        added: source to how many rows were made from it.
+        existing: how many tasks had a row before, which was left unchanged.
+        left_out: reason to how many tasks were left out.
     """
 
     added: Counter[str] = field(default_factory=Counter)
@@ -53,161 +52,141 @@ class Backfilled:
 def backfill(
     manager: Any,
     *,
-    source: type[models.Model] | None = None,
+    source: str | type[models.Model] | None = None,
     field_map: Mapping[str, str | None] | None = None,
     statuses: Mapping[str, str] | None = None,
     dry_run: bool = False,
 ) -> Backfilled:
-    """Make a row for each task of the past that has none.
-
-    First come the rows of an old table, if one is given, together with what django-q2
-    remembers of the same tasks; then what else django-q2 remembers, of all tasks. A task that has
-    a row is left untouched, so this can be repeated. Each batch is a transaction of its own.
+    """Make a row for each past task that has none; see ``upkeep.backfill()``.
 
     Args:
         manager: the ``ModelTrackingAsyncManager`` whose table is filled.
-        source: the model of the old table.
-        field_map: logical names to the fields of that model; those of PowerCRUD's sample model
-            unless given. ``None``: do not read.
-        statuses: words of the old table to ours, beside our own. A row with a word that is
-            neither is left out and counted.
-        dry_run: find out what would become of them, but write nothing.
-
-    Raises:
-        BackfillError: the map or a status is wrong.
-        django.core.exceptions.ImproperlyConfigured: the setting is.
-        django.db.Error: the database refused. The batches before are in the table.
+        source: the old table, as a model or ``app_label.ModelName``.
+        field_map: logical names to the fields of that model, as in ``FIELD_MAP``.
+        statuses: further words of the old table to statuses.
+        dry_run: count, but write nothing.
     """
     run = _Run(manager, dry_run=dry_run)
     if source is not None:
-        old = get_old_map(source, field_map or {})
-        run.read_table(old, _get_statuses(statuses or {}))
-    run.read_results()
+        label = source if isinstance(source, str) else source._meta.label
+        old = DashboardConfig(record_model=label, field_map=field_map or {})
+        run.add_rows(_get_old_map(old), reading.get_rows(old), _get_statuses(statuses or {}))
+    run.add_results()
     return run.report
 
 
-def get_old_map(source: type[models.Model], field_map: Mapping[str, str | None]) -> RecordMap:
+def _get_old_map(old: DashboardConfig) -> RecordMap:
     """Return which field of an old table holds what.
 
     Raises:
-        BackfillError: it names what is not there, or lacks what is needed.
+        ImproperlyConfigured: there is no such table or field.
     """
-    label = source._meta.label
-    known = [each.name for each in source._meta.concrete_fields]
-    for logical, name in field_map.items():
-        if FIELD_ALIASES.get(logical, logical) not in DEFAULT_FIELDS:
-            names = f"The logical names are {', '.join(DEFAULT_FIELDS)}."
-            guess = get_guess(logical, [*DEFAULT_FIELDS, *FIELD_ALIASES], names)
-            raise BackfillError(f"The field map has an unknown logical name {logical!r}. {guess}")
-        if name is not None and find_field(source, name) is None:
-            guess = get_guess(name, known, f"Its fields are {', '.join(known)}.")
-            raise BackfillError(f"{label} has no field {name!r} for {logical!r}. {guess}")
-    old = mapping.get_record_map(
-        DashboardConfig(record_model=label, field_map=dict(field_map)),
-    )
+    source = Source(name=f"backfill from {old.record_model}")
+    refuse(each for each in find_reference_problems(old, source) if each.id in _READING_PROBLEMS)
+    record_map = get_record_map(old)
     for logical in ("task_name", "status"):
-        if logical not in old.fields:
-            raise BackfillError(
-                f"{label} has no field for {logical!r}. Name it in the field map: {logical}=FIELD. "
-                f"Its fields are {', '.join(known)}."
+        if logical not in record_map.fields:
+            names = ", ".join(field.name for field in record_map.model._meta.concrete_fields)
+            raise ImproperlyConfigured(
+                f"{old.record_model} has no field {logical!r}. Say in the field map which of its "
+                f"fields holds it: {names}."
             )
-    return old
+    return record_map
 
 
 def _get_statuses(statuses: Mapping[str, str]) -> dict[str, Status]:
-    """Return words of an old table, in lower case, to our statuses.
+    """Return words of an old table, in lower case, to statuses.
 
     Raises:
-        BackfillError: one of them leads to no status of ours.
+        ImproperlyConfigured: there is no such status.
     """
     for word, status in statuses.items():
         if status not in Status.values:
             guess = get_guess(status, Status.values, f"The statuses are {', '.join(Status)}.")
-            raise BackfillError(f"{word!r} cannot mean {status!r}, which is no status. {guess}")
-    return {status.value: status for status in Status} | {
-        word.lower(): Status(status) for word, status in statuses.items()
-    }
+            raise ImproperlyConfigured(f"{word!r} cannot mean {status!r}. {guess}")
+    known = {status.value: status.value for status in Status} | {**statuses}
+    return {word.lower(): Status(status) for word, status in known.items()}
 
 
 class _Run:
     def __init__(self, manager: Any, *, dry_run: bool) -> None:
         self.report = Backfilled()
         self._manager = manager
-        self._config = self._manager.config
-        self._recorder = get_recorder(self._config)
-        values = ValueBuilder(self._config, self._recorder.fields, self._manager.formatters)
-        self._mapper = BackfillMapper(self._config, values)
+        self._dry_run = dry_run
+        self._recorder = get_recorder(manager.config)
+        self._imported = ImportedTasks(manager)
         self._using = router.db_for_write(self._recorder.model)
-        # A rehearsal has no table to look into for what it would have added.
-        self._rehearsed: set[str] | None = set() if dry_run else None
+        self._seen: set[str] = set()
 
-    def read_table(self, old: RecordMap, statuses: Mapping[str, Status]) -> None:
-        """Bring in the rows of an old table."""
-        user = old.fields.get("user")
-        name, status = (old.fields[logical].attname for logical in ("task_name", "status"))
-        for batch in _walk(old.model, order=("-pk",)):
-            if user is not None and user.is_relation:
-                prefetch_related_objects(batch, user.name)
-            named = self._keep_new(batch, lambda row: str(getattr(row, name) or ""))
-            tasks = imported.find_best(_get_results().filter(name__in=list(named)))
-            users = imported.load_users(tasks.values())
-            tasks_ = []
-            for task_name, row in named.items():
-                word = getattr(row, status)
-                meaning = statuses.get(str(word).lower())
-                if meaning is None and task_name in tasks:
-                    # Whatever the word means, django-q2 knows the end.
-                    meaning = Status.PENDING
-                if meaning is None:
-                    self.report.left_out[f"the status {word!r} is unknown"] += 1
-                    continue
-                task = tasks.get(task_name)
-                tasks_.append(
-                    self._mapper.read_row(row, old, status=meaning, task=task, users=users)
-                )
-            self._write(tasks_, old.model._meta.label)
+    def add_rows(self, old: RecordMap, rows: Any, statuses: Mapping[str, Status]) -> None:
+        """Add the rows of an old table, completed by django-q2's results of the same tasks."""
+        for batch in _read_in_batches(rows):
+            kept = [_read_row(row, old) for row in batch]
+            new = self._select([(str(each["task_name"] or ""), each) for each in kept])
+            results = _find_results(new)
+            tasks = []
+            for task_name, row in new.items():
+                # Whatever an unknown word means, django-q2 may know the end.
+                status = statuses.get(str(row["status"]).lower())
+                status = status or (Status.PENDING if task_name in results else None)
+                if status is None:
+                    reason = f"the status {row['status']!r} is unknown (--statuses gives a meaning)"
+                    self.report.left_out[reason] += 1
+                else:
+                    tasks.append(self._imported.read_row(row, status, results.get(task_name)))
+            self._write(old.model._meta.label, tasks)
 
-    def read_results(self) -> None:
-        """Bring in what django-q2 remembers."""
-        for success in (True, False):
-            # A name is not unique there: a success counts more, then what came last.
-            tasks = _get_results().filter(success=success)
-            for batch in _walk(tasks, order=("-stopped", "-pk")):
-                named = self._keep_new(batch, lambda task: task.name)
-                self._write(self._mapper.read_results(named.values()), RESULTS)
+    def add_results(self) -> None:
+        """Add the tasks of django-q2's results."""
+        for batch in _read_in_batches(_get_results()):
+            new = self._select([(task.name, task) for task in batch])
+            tasks = _find_results(new).values()
+            self._write(RESULTS, [self._imported.read_result(task) for task in tasks])
 
-    def _keep_new(self, batch: Iterable[Any], get_name: Any) -> dict[str, Any]:
-        """Return by name those that have no row yet; the first of several of one name."""
-        limit = self._recorder.fields["task_name"].max_length
-        named: dict[str, Any] = {}
-        for row in batch:
-            task_name = get_name(row)
+    def _select(self, named: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        """Return by name what is seen for the first time, can have a row, and has none."""
+        longest = self._recorder.fields["task_name"].max_length
+        new: dict[str, Any] = {}
+        for task_name, each in named:
             if not task_name:
                 self.report.left_out["there is no task name"] += 1
-            elif limit is not None and len(task_name) > limit:
-                self.report.left_out[f"the task name is longer than {limit} characters"] += 1
-            elif task_name in named:
-                self.report.existing += 1
-            else:
-                named[task_name] = row
-        rows = reading.get_rows(self._config, using=self._using).named_tasks(named)
-        there = {*rows.get_task_names(), *(named.keys() & (self._rehearsed or set()))}
-        self.report.existing += len(there)
-        return {task_name: row for task_name, row in named.items() if task_name not in there}
+            elif longest is not None and len(task_name) > longest:
+                self.report.left_out[f"the task name is longer than {longest} characters"] += 1
+            elif task_name not in self._seen:
+                self._seen.add(task_name)
+                new[task_name] = each
+        rows = reading.get_rows(self._manager.config, using=self._using).named_tasks(new)
+        existing = set(rows.get_task_names())
+        self.report.existing += len(existing)
+        return {task_name: each for task_name, each in new.items() if task_name not in existing}
 
-    def _write(self, tasks_: Sequence[ImportedTask], origin: str) -> None:
-        if self._rehearsed is not None:
-            self._rehearsed.update(task.task_name for task in tasks_)
-            self.report.added[origin] += len(tasks_)
+    def _write(self, origin: str, tasks: Sequence[Facts]) -> None:
+        if not tasks:
             return
-        with transaction.atomic(using=self._using) if tasks_ else nullcontext():
-            for task in tasks_:
-                defaults = self._manager.get_create_defaults(task.task_name, task.payload)
-                if self._recorder.import_row(task.task_name, task.values, defaults):
-                    self.report.added[origin] += 1
-                else:
-                    # It was launched, or brought in, by somebody else at this moment.
-                    self.report.existing += 1
+        if self._dry_run:
+            self.report.added[origin] += len(tasks)
+            return
+        rows = [(str(facts["task_name"]), *self._imported.build_row(facts)) for facts in tasks]
+        try:
+            with transaction.atomic(using=self._using):
+                made = [self._recorder.import_row(*row) for row in rows]
+        except _REFUSALS:
+            # One row is refused, perhaps only at the commit.
+            made = [done for row in rows if (done := self._insert_alone(*row)) is not None]
+        if any(made):
+            self.report.added[origin] += sum(made)
+        # The others were made by somebody else meanwhile.
+        self.report.existing += len(made) - sum(made)
+
+    def _insert_alone(self, task_name: str, *row: Mapping[str, Any]) -> bool | None:
+        """Return whether the row was made; ``None`` if it was refused."""
+        try:
+            with transaction.atomic(using=self._using):
+                return self._recorder.import_row(task_name, *row)
+        except _REFUSALS as exc:
+            logger.warning("Could not add a row for task %s: %s", task_name, exc)
+            self.report.left_out[f"the database refused it: {str(exc).partition('\n')[0]}"] += 1
+            return None
 
 
 def _get_results() -> models.QuerySet[Task]:
@@ -215,27 +194,27 @@ def _get_results() -> models.QuerySet[Task]:
     return results
 
 
-def _walk(source: Any, *, order: Sequence[str]) -> Iterator[list[Any]]:
-    """Yield all rows in batches, by position: a cursor would keep all of them in memory on MySQL.
+def _find_results(task_names: Iterable[str]) -> dict[str, Task]:
+    """Return name to result. A name is not unique there: a success counts more, then the latest."""
+    found = _get_results().filter(name__in=list(task_names)).order_by("success", "stopped")
+    return {task.name: task for task in found}
 
-    Args:
-        source: a model, or a queryset.
-        order: names of fields, each descending, the last one unique.
-    """
-    rows = source
-    if not isinstance(source, models.QuerySet):
-        rows = source._base_manager.using(router.db_for_read(source))
-    ordered = rows.order_by(*order)
-    names = [name.removeprefix("-") for name in order]
-    beyond = Q()
-    while batch := list(ordered.filter(beyond)[:BATCH]):
+
+def _read_in_batches(rows: models.QuerySet[Any]) -> Iterator[list[Any]]:
+    # Each with a query of its own: a cursor would keep all rows in memory on MySQL.
+    rows = rows.order_by("-pk")
+    batch = list(rows[:BATCH])
+    while batch:
         yield batch
-        beyond = _get_position_after(batch[-1], names)
+        batch = list(rows.filter(pk__lt=batch[-1].pk)[:BATCH])
 
 
-def _get_position_after(row: models.Model, names: Sequence[str]) -> Q:
-    position, same = Q(), Q()
-    for name in names:
-        position |= same & Q(**{f"{name}__lt": getattr(row, name)})
-        same &= Q(**{name: getattr(row, name)})
-    return position
+def _read_row(row: models.Model, old: RecordMap) -> Facts:
+    """Return logical names to what a row has; of a foreign key to a user its key."""
+    kept = {name: getattr(row, field.attname) for name, field in old.fields.items()}
+    user = old.fields.get("user")
+    if user is not None and user.is_relation:
+        key = kept.pop("user")
+        if user.related_model is get_user_model():
+            kept.setdefault("launched_by_id", key)
+    return kept

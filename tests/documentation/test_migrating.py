@@ -176,8 +176,8 @@ class TestFromASubclass:
 
         assert nothing == {}
         assert "Would add 3 tasks (3 from shop.TaskLog)" in rehearsed
-        assert "Added 3 tasks (3 from shop.TaskLog), found 2 in the table already." in done
-        assert "Added 0 tasks, found 5 in the table already." in again
+        assert "Added 3 tasks (3 from shop.TaskLog)." in done
+        assert "Added 0 tasks. 3 tasks had a row already." in again
         assert brought.keys() == before.keys()
         for name, row in brought.items():
             old = before[name]

@@ -131,93 +131,116 @@ class TestPrune:
 
 
 class TestBackfill:
-    MAP = ("--from", "project.BespokeRecord", "--field-map", "task_name=key", "status=state")
+    MAP = ("--from", "project.BespokeRecord", "--field-map")
+    FULL_MAP = (*MAP, '{"task_name": "key", "status": "state", "message": "note"}')
 
     @pytest.fixture(autouse=True)
-    def tasks_of_the_past(self):
+    def past_tasks(self):
         make_result("known")
         make_row("there", Status.SUCCESS)
         make_result("there")
+        make_result("old")
         for key, state in {"old": "success", "new": "SUCCESS", "odd": "weird"}.items():
             BespokeRecord.objects.create(key=key, state=state, note="from the old table")
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["--from", "nowhere"], "--from names 'nowhere', which is no installed model. Write"),
+            (["--from", "nowhere"], "names 'nowhere', which is no installed model. Add its app"),
             (["--from", "project.Bespoke"], "Did you mean 'project.BespokeRecord'?"),
-            (["--field-map", "status=state"], "speak of a table: name it with --from."),
-            (["--statuses", "done=success"], "speak of a table: name it with --from."),
-            ([*MAP, "message"], "--field-map takes NAME=VALUE pairs or one JSON object"),
-            ([*MAP[:3], "=state"], "pairs or one JSON object, got '=state'."),
-            ([*MAP[:3], "{task_name: key}"], "--field-map is no JSON: Expecting property name"),
-            ([*MAP[:3], '{"task_name": 3}'], '--field-map must map text to text, got {"task_name"'),
-            ([*MAP[:3], "task_name=ky"], "has no field 'ky' for 'task_name'. Did you mean 'key'?"),
-            ([*MAP, "--statuses", "weird=sucess"], "which is no status. Did you mean 'success'?"),
+            (["--field-map", '{"status": "state"}'], "describe an old table: add --from."),
+            (["--statuses", '{"done": "success"}'], "describe an old table: add --from."),
+            ([*MAP, "status=state"], "argument --field-map: this is not JSON (Expecting value"),
+            ([*MAP, '["status"]'], "argument --field-map: this is not a JSON object of strings: ["),
+            ([*MAP, '{"task_name": 3}'], "this is not a JSON object of strings: {"),
+            ([*MAP, '{"task_name": "ky"}'], "has no such field. Did you mean 'key'?"),
+            ([*MAP, '{"task_name": "key"}'], "Say in the field map which of its fields holds it:"),
+            (
+                [*FULL_MAP, "--statuses", '{"weird": "sucess"}'],
+                "'weird' cannot mean 'sucess'. Did you mean 'success'?",
+            ),
         ],
         ids=lambda value: " ".join(value) if isinstance(value, list) else "",
     )
-    def test_bad_input_is_refused_in_words(self, arguments, message):
+    def test_bad_input_is_refused(self, arguments, message):
         with pytest.raises(CommandError) as raised:
             call("backfill_async_dashboard", *arguments)
 
         assert message in str(raised.value)
         assert AsyncTaskRecord.objects.count() == 1
 
-    def test_without_a_table_it_brings_in_what_django_q2_remembers(self):
+    def test_without_a_table_it_adds_the_results_of_django_q2(self):
         lines = call("backfill_async_dashboard")
 
-        assert lines == ["Added 1 task (1 from django-q2's results), found 1 in the table already."]
+        assert lines == ["Added 2 tasks (2 from django-q2's results). 1 task had a row already."]
         assert get_status("known") == Status.SUCCESS
 
-    def test_it_says_in_one_sentence_what_it_did(self):
-        lines = call("backfill_async_dashboard", *self.MAP, "message=note")
+    def test_an_empty_table_has_no_row_already(self):
+        AsyncTaskRecord.objects.all().delete()
+
+        lines = call("backfill_async_dashboard", *self.FULL_MAP)
 
         assert lines == [
-            "Added 3 tasks (2 from project.BespokeRecord and 1 from django-q2's results), found 1 "
-            "in the table already, left out 1 because the status 'weird' is unknown."
+            "Added 4 tasks (2 from project.BespokeRecord and 2 from django-q2's results).",
+            "Left out 1 task: the status 'weird' is unknown (--statuses gives a meaning).",
         ]
-        assert AsyncTaskRecord.objects.get(task_name="old").message == "from the old table"
 
-    def test_the_map_may_be_json_and_none_is_not_read(self):
-        field_map = '{"task_name": "key", "status": "state", "updated_at": null}'
+    @pytest.mark.parametrize(
+        ("options", "verb", "number"), [((), "Added", 3), (("--dry-run",), "Would add", 0)]
+    )
+    def test_it_prints_what_it_did_or_would_do(self, options, verb, number):
+        lines = call("backfill_async_dashboard", *self.FULL_MAP, *options)
 
+        assert lines == [
+            f"{verb} 3 tasks (2 from project.BespokeRecord and 1 from django-q2's results). "
+            "1 task had a row already.",
+            "Left out 1 task: the status 'weird' is unknown (--statuses gives a meaning).",
+        ]
+        assert AsyncTaskRecord.objects.filter(message="from the old table").count() == min(
+            number, 2
+        )
+        assert AsyncTaskRecord.objects.count() == 1 + number
+
+    def test_null_in_the_map_does_not_read_a_field(self):
         call(
-            "backfill_async_dashboard", *self.MAP[:3], field_map, "--statuses", '{"weird": "lost"}'
+            "backfill_async_dashboard",
+            *self.MAP,
+            '{"task_name": "key", "status": "state", "message": null}',
+            "--statuses",
+            '{"weird": "lost"}',
         )
 
         assert get_status("odd") == Status.LOST
 
-    def test_repeated_it_doubles_nothing(self):
-        call("backfill_async_dashboard", *self.MAP)
+    def test_repeated_it_adds_nothing_twice(self):
+        call("backfill_async_dashboard", *self.FULL_MAP)
 
-        lines = call("backfill_async_dashboard", *self.MAP, "--statuses", "weird=failed")
+        lines = call(
+            "backfill_async_dashboard", *self.FULL_MAP, "--statuses", '{"weird": "failed"}'
+        )
 
-        assert lines == [
-            "Added 1 task (1 from project.BespokeRecord), found 4 in the table already."
-        ]
+        assert lines == ["Added 1 task (1 from project.BespokeRecord). 4 tasks had a row already."]
 
-    def test_a_rehearsal_says_what_it_would_do_and_writes_nothing(self):
-        lines = call("backfill_async_dashboard", *self.MAP, "--dry-run")
-
-        assert lines == [
-            "Would add 3 tasks (2 from project.BespokeRecord and 1 from django-q2's results), "
-            "found 1 in the table already, left out 1 because the status 'weird' is unknown."
-        ]
-        assert AsyncTaskRecord.objects.count() == 1
-
-    def test_what_the_database_refuses_is_said_in_words(self, settings):
+    def test_a_row_that_the_database_refuses_is_left_out_with_the_reason(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {
             "RECORD_MODEL": "project.InheritedRecord",
             "CREATE_DEFAULTS": {"tenant": None},
         }
 
-        with pytest.raises(CommandError, match=r"^The database refused: .*tenant"):
-            call("backfill_async_dashboard")
+        first, *others = call("backfill_async_dashboard")
 
+        assert first == "Added 0 tasks."
+        assert sum(int(line.split()[2]) for line in others) == 3
+        assert all("the database refused it: " in line for line in others)
         assert not InheritedRecord.objects.exists()
 
-    def test_bad_settings_are_said_in_words(self, settings):
+    def test_a_database_that_does_not_answer_is_an_error(self, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.UnmigratedRecord"}
+
+        with pytest.raises(CommandError, match=r"^The database reports: .*nobody_has_made_it"):
+            call("backfill_async_dashboard")
+
+    def test_bad_settings_are_refused(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"PAYLOAD_LIMIT": 1}
 
         with pytest.raises(CommandError, match="PAYLOAD_LIMIT"):

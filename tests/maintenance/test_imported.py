@@ -2,40 +2,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.conf import settings as django_settings
-from django.db import models
 from django_q.models import Task
 
-from powercrud_tracking.config.dashboard_config import DashboardConfig, get_config
+from powercrud_tracking.factory import get_manager
 from powercrud_tracking.lifecycle import Status
-from powercrud_tracking.maintenance.imported import BackfillMapper, find_best, load_users
-from powercrud_tracking.recording.values import ValueBuilder
-from powercrud_tracking.records import mapping
-from tests.project.models import BespokeRecord, InheritedRecord
+from powercrud_tracking.maintenance.imported import ImportedTasks
 
 AT = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC if django_settings.USE_TZ else None)
 LATER = AT + timedelta(minutes=5)
 NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
-
-
-class Owner(models.Model):
-    name = models.CharField(max_length=20)
-
-    class Meta:
-        app_label = "project"
-        managed = False
-
-    def __str__(self):
-        return self.name
-
-
-class Kept(models.Model):
-    key = models.CharField(max_length=64, unique=True)
-    state = models.CharField(max_length=16)
-    owner = models.ForeignKey(Owner, models.CASCADE)
-
-    class Meta:
-        app_label = "project"
-        managed = False
+BULK_DELETE = "powercrud.tasks.bulk_delete_task"
 
 
 def make_task(**values):
@@ -44,121 +20,126 @@ def make_task(**values):
 
 
 @pytest.fixture
-def mapper():
-    fields = mapping.get_record_map(get_config()).fields
-    return BackfillMapper(get_config(), ValueBuilder(get_config(), fields))
+def imported(manager):
+    return ImportedTasks(manager)
 
 
-class TestFindBest:
-    @pytest.mark.parametrize("reverse", [False, True])
-    def test_a_success_counts_more_and_then_what_came_last(self, reverse):
-        tasks = [
-            make_task(name="a", id="1", success=True, stopped=AT),
-            make_task(name="a", id="2", success=False, stopped=LATER),
-            make_task(name="b", id="3", success=False, stopped=AT),
-            make_task(name="b", id="4", success=False, stopped=LATER),
-        ]
+class TestResult:
+    def test_the_time_of_its_start_is_not_known(self, imported):
+        facts = imported.read_result(make_task())
 
-        best = find_best(reversed(tasks) if reverse else tasks)
+        assert facts["created_at"] == AT
+        assert "started_at" not in facts
 
-        assert {name: task.id for name, task in best.items()} == {"a": "1", "b": "4"}
+    def test_a_result_that_means_failure_has_the_reason_of_the_last_progress(self, imported):
+        facts = imported.read_result(
+            make_task(func=BULK_DELETE, result=False), "failed delete: locked"
+        )
 
-
-class TestReadResult:
-    def test_the_time_of_its_start_is_not_known(self, mapper):
-        past = mapper.read_result(make_task(), {})
-
-        assert past.values["created_at"] == AT
-        assert "started_at" not in past.values
-
-    def test_a_result_that_means_failure_is_marked_as_judged(self, mapper):
-        task = make_task(func="powercrud.tasks.bulk_delete_task", result=False)
-
-        past = mapper.read_result(task, {}, "failed delete: locked")
-
-        assert (past.values["status"], past.is_judged) == (Status.FAILED, True)
-        assert past.values["message"] == "locked. Nothing was changed."
-
-    def test_a_failure_is_not_judged(self, mapper):
-        past = mapper.read_result(make_task(success=False, result="bad"), {})
-
-        assert (past.values["status"], past.is_judged) == (Status.FAILED, False)
+        assert (facts["status"], facts["failed_at"]) == (Status.FAILED, LATER)
+        assert facts["message"] == "locked. Nothing was changed."
 
     @pytest.mark.django_db
-    def test_the_users_of_a_batch_cost_one_query(self, user, django_assert_num_queries):
-        tasks = [
-            make_task(
-                func="powercrud.tasks.bulk_delete_task", args=("project.Widget", [1], user.pk)
-            )
-            for _ in range(5)
-        ]
+    def test_each_user_costs_one_query(self, imported, user, django_assert_num_queries):
+        task = make_task(func=BULK_DELETE, args=("project.Widget", [1], user.pk), result=True)
 
         with django_assert_num_queries(1):
-            users = load_users(tasks)
+            rows = [imported.build_row(imported.read_result(task)) for _ in range(5)]
 
-        assert users == {str(user.pk): user}
+        assert {values["user"] for values, _ in rows} == {user.get_username()}
 
 
-class TestReadRow:
-    def read(self, mapper, row, status, field_map=(), task=None):
-        config = DashboardConfig(record_model=row._meta.label, field_map=dict(field_map))
-        old = mapping.get_record_map(config)
-        return mapper.read_row(row, old, status=status, task=task, users={}).values
+class TestRow:
+    def read(self, imported, kept, status, task=None):
+        facts = imported.read_row({"task_name": NAME, **kept}, status, task)
+        return imported.build_row(facts)[0]
 
-    def test_a_success_keeps_no_time_of_a_failed_attempt(self, mapper):
-        row = InheritedRecord(task_name=NAME, completed_at=LATER, failed_at=AT)
-
-        values = self.read(mapper, row, Status.SUCCESS)
+    def test_a_success_keeps_no_time_of_a_failed_attempt(self, imported):
+        values = self.read(imported, {"completed_at": LATER, "failed_at": AT}, Status.SUCCESS)
 
         assert values["completed_at"] == LATER
         assert "failed_at" not in values
 
-    def test_an_open_row_has_no_end(self, mapper):
-        row = InheritedRecord(task_name=NAME, failed_at=AT, created_at=AT, updated_at=LATER)
+    def test_an_open_row_has_no_end(self, imported):
+        kept = {"failed_at": AT, "completed_at": AT, "created_at": AT, "updated_at": LATER}
 
-        values = self.read(mapper, row, Status.IN_PROGRESS)
+        values = self.read(imported, kept, Status.IN_PROGRESS)
 
         assert not values.keys() & {"completed_at", "failed_at"}
         assert (values["created_at"], values["updated_at"]) == (AT, LATER)
 
-    def test_a_date_is_its_midnight(self, mapper):
-        names = {"task_name": "key", "status": "state", "created_at": "touched_on"}
-        row = BespokeRecord(key=NAME, touched_on=AT.date())
+    def test_what_is_no_time_is_not_guessed(self, imported):
+        values = self.read(
+            imported, {"created_at": AT.date(), "completed_at": LATER}, Status.SUCCESS
+        )
 
-        values = self.read(mapper, row, Status.SUCCESS, names)
+        assert values["created_at"] == LATER
 
-        assert values["created_at"].date() == AT.date()
+    @pytest.mark.parametrize(
+        ("status", "success", "func", "result", "expected"),
+        [
+            ("pending", True, "math.floor", 3, "success"),
+            ("in_progress", False, "math.floor", "bad", "failed"),
+            ("lost", False, "math.floor", "bad", "failed"),
+            ("lost", True, "math.floor", 3, "success"),
+            ("failed", True, "math.floor", 3, "success"),
+            ("success", True, BULK_DELETE, False, "failed"),
+            ("success", False, "math.floor", "bad", "success"),
+        ],
+    )
+    def test_the_end_is_that_of_the_last_attempt(
+        self, imported, status, success, func, result, expected
+    ):
+        task = make_task(success=success, func=func, result=result)
 
-    def test_the_success_of_another_run_is_no_failure_though_the_last_result_is(self, mapper):
-        row = InheritedRecord(task_name=NAME, completed_at=AT, message="well")
+        values = self.read(imported, {"message": "kept"}, Status(status), task)
 
-        values = self.read(mapper, row, Status.SUCCESS, task=make_task(success=False, result="bad"))
+        assert values["status"] == expected
+        assert (values["message"] == "kept") is (status == expected)
 
-        assert (values["status"], values["message"]) == (Status.SUCCESS, "well")
-        assert "failed_at" not in values
+    @pytest.mark.parametrize(("status", "success"), [("success", True), ("failed", False)])
+    def test_where_both_agree_the_row_keeps_its_own_words(self, imported, status, success):
+        task = make_task(success=success, result="another")
+        kept = {"message": "all well", "result": "mine"}
 
-    def test_a_number_that_is_none_is_not_guessed(self, mapper):
-        names = {"task_name": "key", "status": "state", "attempts": "note", "cleaned": "payload"}
-        row = BespokeRecord(key=NAME, note="many", payload="yes")
+        values = self.read(imported, kept, Status(status), task)
 
-        values = self.read(mapper, row, Status.SUCCESS, names)
+        assert (values["status"], values["message"]) == (status, "all well")
+        assert values["result"] == "mine"
 
-        assert not values.keys() & {"attempts", "cleaned"}
+    def test_a_success_stays_one_though_the_last_result_is_a_failure(self, imported):
+        values = self.read(
+            imported,
+            {"completed_at": AT, "message": "well"},
+            Status.SUCCESS,
+            make_task(success=False, result="bad"),
+        )
 
-    def test_who_is_no_user_has_a_name_and_no_key(self, mapper):
-        names = {"task_name": "key", "status": "state", "user": "owner"}
-        row = Kept(key=NAME, owner=Owner(pk=7, name="the night shift"))
+        assert (values["status"], values["message"]) == ("success", "well")
+        assert (values["completed_at"], "failed_at" in values) == (AT, False)
 
-        values = self.read(mapper, row, Status.SUCCESS, names)
+    def test_a_success_without_a_time_takes_none_of_a_failure(self, imported):
+        values = self.read(
+            imported, {"created_at": AT}, Status.SUCCESS, make_task(success=False, result="bad")
+        )
 
-        assert values["user"] == "the night shift"
-        assert "launched_by_id" not in values
+        assert "completed_at" not in values
 
-    def test_text_that_python_warns_of_is_read_in_peace(self, mapper):
-        row = InheritedRecord(task_name=NAME)
-        names = {"kwargs": "message"}
-        row.message = r"{'pattern': '\d', 'token': 'abc'}"
+    @pytest.mark.django_db
+    def test_a_key_without_a_label_gets_the_label_of_the_user(self, imported, user):
+        values = self.read(imported, {"launched_by_id": user.pk}, Status.SUCCESS)
 
-        values = self.read(mapper, row, Status.SUCCESS, names)
+        assert (values["user"], values["launched_by_id"]) == (user.get_username(), str(user.pk))
 
-        assert values["kwargs"] == {"pattern": "\\d", "token": "********"}
+    @pytest.mark.django_db
+    def test_a_label_that_was_kept_is_kept(self, imported, user):
+        values = self.read(imported, {"launched_by_id": user.pk, "user": "A. K."}, Status.SUCCESS)
+
+        assert values["user"] == "A. K."
+
+    def test_format_payload_is_applied(self):
+        manager = get_manager(format_payload=lambda value: {"shown": str(value)})
+
+        values = self.read(ImportedTasks(manager), {"args": "[1, 2]"}, Status.SUCCESS)
+
+        assert values["args"] == {"shown": "[1, 2]"}

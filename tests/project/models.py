@@ -103,6 +103,14 @@ class OwnedRecord(models.Model):
     queued = models.DateTimeField(null=True)
 
 
+class NestedRecord(models.Model):
+    """Refers to another row by a constraint that most databases check at the commit."""
+
+    task_name = models.CharField(max_length=64, unique=True)
+    status = models.CharField(max_length=16, default="pending")
+    parent = models.ForeignKey("self", models.CASCADE, null=True)
+
+
 class UnmigratedRecord(AbstractAsyncTaskRecord):
     """A table that nobody has made yet."""
 

@@ -1,6 +1,7 @@
 """What a project's settings name by dotted path, and a manager of its own."""
 
 from powercrud_tracking.managers import ModelTrackingAsyncManager
+from tests.project.models import NestedRecord
 
 
 def format_user(user):
@@ -21,6 +22,15 @@ def break_on_rows(request, rows):
 
 def get_defaults(task_name, payload):
     return {"tenant": "north"}
+
+
+def get_tenant_of_args(task_name, payload):
+    return {"tenant": payload["task_args"][0]}
+
+
+def get_parent_of_args(task_name, payload):
+    [key] = payload["task_args"]
+    return {"parent": None if key is None else NestedRecord(pk=key)}
 
 
 def is_failed(func, result):
