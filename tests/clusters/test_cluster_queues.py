@@ -1,6 +1,7 @@
 """Several queues, and numbers of processes that are used again: with Redis and real clusters."""
 
 import subprocess
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -76,6 +77,8 @@ class TestRestartedContainer:
         old = project.ask(tasks.launch, tasks.wait_for_file, str(tmp_path / "go"))
         row = project.wait_for(tasks.find_row, old, "in_progress")
         first.kill()
+        # Clusters that started within two seconds of a task count as older than it.
+        project.wait_for(tasks.is_past, row["started_at"] + timedelta(seconds=2.5))
         project.start_cluster(inside=IN_A_CONTAINER)
         project.wait_for(tasks.is_worker_number_used_again, row["worker"], row["started_at"])
         new = project.ask(tasks.launch, tasks.wait_for_file, str(tmp_path / "go"))

@@ -209,6 +209,10 @@ def drop_queue(name=None):
     return get_broker(name).purge_queue()
 
 
+def is_past(at):
+    return timezone.now() > at
+
+
 def is_worker_number_used_again(worker, since):
     """Return whether a cluster that was started since then has a worker of this name."""
     return any(
