@@ -73,7 +73,7 @@ def no_table(transactional_db):
         rename("gone", "powercrud_tracking_asynctaskrecord")
 
 
-class TestForeignTasks:
+class TestTasksOfOtherApps:
     @pytest.mark.parametrize(
         "values",
         [
@@ -83,19 +83,19 @@ class TestForeignTasks:
         ],
         ids=["any", "of PowerCRUD's own manager", "with an argument called task_key"],
     )
-    def test_they_cost_no_sql(self, values, django_assert_num_queries):
+    def test_a_task_of_another_app_costs_no_sql(self, values, django_assert_num_queries):
         with django_assert_num_queries(0):
             send_all(make_package(**values))
 
         assert find_running_task() is None
 
-    def test_powercrud_s_own_manager_records_nothing(self):
+    def test_a_task_of_powercruds_own_manager_is_not_recorded(self):
         send_all(make_package(kwargs={"manager_class": "powercrud.async_manager.AsyncManager"}))
 
         assert not AsyncTaskRecord.objects.exists()
 
     @uses_worker
-    def test_they_run(self):
+    def test_a_task_of_another_app_runs_and_is_not_recorded(self):
         async_task("math.floor", 1.5, task_name=NAME)
 
         run_queued_task()
@@ -105,7 +105,7 @@ class TestForeignTasks:
 
 
 class TestNeverRaising:
-    def test_a_path_that_leads_nowhere_is_not_ours(self, caplog):
+    def test_a_task_whose_manager_cannot_be_imported_is_not_recorded(self, caplog):
         send_all(make_package(kwargs={"manager_class": "nowhere.Nothing"}))
 
         assert "Failed to import manager 'nowhere.Nothing'" in caplog.text
@@ -127,26 +127,26 @@ class TestNeverRaising:
         [pre_enqueue, pre_execute, post_execute_in_worker, post_execute],
         ids=["pre_enqueue", "pre_execute", "post_execute_in_worker", "post_execute"],
     )
-    def test_a_package_that_is_damaged(self, signal, package):
+    def test_a_damaged_package_raises_in_no_receiver(self, signal, package):
         signal.send(sender="django_q", task=dict(package), func=None)
 
         assert find_running_task() is None
 
-    def test_what_goes_wrong_is_logged_with_the_task_s_name(self, caplog):
+    def test_an_error_in_a_receiver_is_logged_with_the_task_name(self, caplog):
         receivers.start(task={"name": NAME})
 
         assert f"Could not start task {NAME}." in caplog.text
         assert "KeyError: 'kwargs'" in caplog.text
 
     @uses_worker
-    def test_a_task_runs_though_its_manager_is_gone(self):
+    def test_a_task_runs_though_its_manager_cannot_be_imported(self):
         async_task(count, 1, 2, task_name=NAME, manager_class="nowhere.Nothing")
 
         run_queued_task()
 
         assert Task.objects.get().result == 2
 
-    def test_a_missing_table_breaks_no_task_and_is_told_once(self, no_table, manager, caplog):
+    def test_a_missing_table_breaks_no_task_and_is_logged_once(self, no_table, manager, caplog):
         missing_table._logged.clear()
         manager.launch_async_task(add, 1, 2, task_key=NAME)
 
@@ -161,7 +161,7 @@ class TestNeverRaising:
             f"Run: manage.py migrate powercrud_tracking{database}"
         ]
 
-    def test_a_row_that_a_worker_made_first_is_filled_by_the_launch(self, no_table, manager, user):
+    def test_a_launch_fills_a_row_that_a_worker_created_first(self, no_table, manager, user):
         def work_first(*, task, **kwargs):
             make_the_table(task["name"])
             manager.async_task_lifecycle("start", task["name"])
@@ -177,8 +177,8 @@ class TestNeverRaising:
         assert row.task_args == [1, 2]
 
 
-class TestTravelling:
-    def test_a_launch_puts_class_and_differences_into_the_package(self):
+class TestPackages:
+    def test_a_launch_puts_manager_class_and_overrides_into_the_package(self):
         get_manager(payload_limit=1000).launch_async_task(add, 1, 2, task_key=NAME)
 
         package = SignedPackage.loads(OrmQ.objects.get().payload)
@@ -187,13 +187,13 @@ class TestTravelling:
         assert travelling["manager_config"]["PAYLOAD_LIMIT"] == 1000
         assert set(travelling["manager_config"]) == {"PAYLOAD_LIMIT", "fingerprint"}
 
-    def test_a_task_that_is_queued_otherwise_gets_nothing(self, manager):
+    def test_a_task_that_is_queued_without_a_manager_gets_nothing(self, manager):
         async_task(add, 1, 2, task_name=NAME, task_key=NAME)
 
         package = SignedPackage.loads(OrmQ.objects.get().payload)
         assert "powercrud_tracking" not in package
 
-    def test_what_travelled_finds_the_same_manager(self):
+    def test_the_package_leads_to_the_manager_of_the_launch(self):
         travelling = get_manager(payload_limit=1000).get_travelling()
 
         manager = receivers.find_manager(make_package(powercrud_tracking=travelling))
@@ -201,14 +201,14 @@ class TestTravelling:
         assert type(manager) is factory.get_manager_class()
         assert manager.config.payload_limit == 1000
 
-    def test_arguments_name_the_manager_of_powercrud_s_views(self):
+    def test_the_arguments_of_powercruds_views_lead_to_their_manager(self):
         kwargs = {"manager_class": PATH, "manager_config": {"PAYLOAD_LIMIT": 500}}
 
         manager = receivers.find_manager(make_package(kwargs=kwargs))
 
         assert manager.config.payload_limit == 500
 
-    def test_a_class_that_is_gone_in_the_worker_is_replaced_by_the_configured_one(self, caplog):
+    def test_a_manager_class_that_the_worker_lacks_is_replaced_by_the_configured_one(self, caplog):
         travelling = {"manager_class": "gone.Manager", "manager_config": {}}
 
         manager = receivers.find_manager(make_package(powercrud_tracking=travelling))
@@ -216,12 +216,12 @@ class TestTravelling:
         assert type(manager) is factory.get_manager_class()
         assert "Failed to import manager 'gone.Manager'" in caplog.text
 
-    def test_no_manager_is_found_for_a_foreign_task(self):
+    def test_no_manager_is_found_for_a_task_of_another_app(self):
         assert receivers.find_manager(make_package()) is None
 
 
 class TestStart:
-    def test_the_row_says_where_it_runs(self, manager):
+    def test_start_records_worker_time_and_attempt(self, manager):
         manager.async_task_lifecycle("create", NAME)
 
         receivers.start(task=make_package(kwargs={"manager_class": PATH}))
@@ -233,7 +233,7 @@ class TestStart:
         assert row.attempts == 1
         assert row.started_at is not None
 
-    def test_a_task_that_nobody_created_brings_what_it_calls(self, manager):
+    def test_start_without_a_row_records_function_and_arguments(self, manager):
         receivers.start(
             task=make_package(kwargs={"manager_class": PATH, "depth": 2}, group="night")
         )
@@ -243,7 +243,7 @@ class TestStart:
         assert (row.func, row.task_args, row.task_kwargs) == ("math.floor", [1], {"depth": 2})
         assert (row.task_group, row.queue_id) == ("night", "f" * 32)
 
-    def test_the_function_finds_the_running_task(self, manager):
+    def test_a_started_task_is_the_running_task(self, manager):
         receivers.start(task=make_package(kwargs={"manager_class": PATH}))
 
         running = leave_task(NAME)
@@ -253,7 +253,7 @@ class TestStart:
 
 
 class TestLeave:
-    def test_progress_that_was_held_back_is_written(self):
+    def test_progress_within_the_interval_is_written_when_the_task_leaves(self):
         manager = get_manager(progress_interval=60)
         travelling = manager.get_travelling()
         package = make_ended_package(powercrud_tracking=travelling)
@@ -266,7 +266,9 @@ class TestLeave:
         assert get_row().progress_payload == "3/3"
         assert find_running_task() is None
 
-    def test_a_start_that_could_not_be_written_is_written_then(self, no_table, manager):
+    def test_a_start_that_could_not_be_written_is_written_when_the_task_leaves(
+        self, no_table, manager
+    ):
         manager.launch_async_task(make_the_table, task_key=NAME)
 
         run_queued_task()
@@ -275,14 +277,14 @@ class TestLeave:
         assert (row.status, row.attempts) == (Status.SUCCESS, 1)
         assert row.func == "tests.test_receivers.make_the_table"
 
-    def test_a_task_that_did_not_run_here_is_left_alone(self):
+    def test_leave_of_a_task_that_did_not_run_here_does_nothing(self):
         receivers.leave(task=make_ended_package())
 
         assert find_running_task() is None
 
 
 class TestEnd:
-    def test_without_a_hook_the_signal_ends_the_task(self, manager):
+    def test_without_a_hook_the_signal_records_the_end(self, manager):
         manager.async_task_lifecycle("create", NAME)
 
         receivers.end(task=make_ended_package(powercrud_tracking=manager.get_travelling()))
@@ -290,7 +292,7 @@ class TestEnd:
         row = get_row()
         assert (row.status, row.result_payload, row.cleaned_up) == (Status.SUCCESS, 1, True)
 
-    def test_after_the_hook_it_costs_no_sql(self, manager, django_assert_num_queries):
+    def test_after_the_hook_the_signal_costs_no_sql(self, manager, django_assert_num_queries):
         package = make_ended_package(kwargs={"manager_class": PATH})
         known = {name: package[name] for name in ("id", "name", "func", "kwargs")}
         Task.objects.create(
@@ -302,7 +304,7 @@ class TestEnd:
 
         assert get_row().status == Status.SUCCESS
 
-    def test_an_end_that_was_recorded_otherwise_hides_no_later_one(self, manager):
+    def test_a_failure_recorded_by_hand_does_not_hide_the_end(self, manager):
         travelling = manager.get_travelling()
         manager.async_task_lifecycle("fail", NAME, message="it never left")
 
@@ -325,7 +327,7 @@ class TestResubmittedTask:
             **task.kwargs or {},
         )
 
-    def test_it_has_a_row_of_its_own_and_its_predecessor_keeps_his(self, manager):
+    def test_a_resubmitted_task_has_a_row_of_its_own(self, manager):
         manager.launch_async_task(tell, task_key=NAME)
         run_queued_task()
         before = AsyncTaskRecord.objects.values().get(task_name=NAME)
@@ -341,7 +343,7 @@ class TestResubmittedTask:
         assert (row.task_args, row.task_kwargs) == ([], {})
         assert manager.get_progress(NAME) is None
 
-    def test_its_failure_is_its_own(self, manager):
+    def test_the_failure_of_a_resubmitted_task_leaves_the_first_row(self, manager):
         manager.async_task_lifecycle("complete", NAME, result=1)
 
         async_task(fail, hook=receivers.HOOK, task_name=AGAIN, task_key=NAME)
@@ -353,7 +355,7 @@ class TestResubmittedTask:
             "ValueError: bad",
         )
 
-    def test_one_whose_predecessor_was_never_recorded_is_foreign(self):
+    def test_a_resubmitted_task_that_was_never_recorded_is_not_recorded(self):
         async_task(fail, hook=receivers.HOOK, task_name=AGAIN, task_key=NAME)
 
         run_queued_task()
@@ -401,7 +403,9 @@ class TestTasksThatPowercrudsTrackerLaunched:
 
         assert f"{theirs.__module__}.{theirs.__qualname__}" == receivers.POWERCRUDS_TRACKER
 
-    def test_where_the_table_is_ours_now_it_is_recorded_by_ours(self, settings):
+    def test_a_task_queued_by_powercruds_tracker_is_recorded_where_its_table_is_ours(
+        self, settings
+    ):
         self.launch()
 
         settings.POWERCRUD_ASYNC_DASHBOARD = self.MINE
@@ -412,7 +416,7 @@ class TestTasksThatPowercrudsTrackerLaunched:
         assert (row.attempts, row.progress_payload, row.cleaned_up) == (1, "1/1", True)
         assert row.started_at is not None
 
-    def test_a_table_that_is_not_ours_stays_with_powercruds(self):
+    def test_a_task_queued_by_powercruds_tracker_stays_with_it_on_another_table(self):
         self.launch()
 
         run_queued_task()
@@ -422,7 +426,9 @@ class TestTasksThatPowercrudsTrackerLaunched:
         assert (row.attempts, row.started_at) == (0, None)
         assert not AsyncTaskRecord.objects.exists()
 
-    def test_a_configuration_that_ours_refuses_stays_with_powercruds(self, settings, caplog):
+    def test_a_task_queued_by_powercruds_tracker_stays_with_it_where_its_config_is_refused(
+        self, settings, caplog
+    ):
         self.launch({**self.CONFIG, "field_map": {"user": "nobody"}})
 
         settings.POWERCRUD_ASYNC_DASHBOARD = self.MINE
@@ -431,7 +437,7 @@ class TestTasksThatPowercrudsTrackerLaunched:
         assert InheritedRecord.objects.get().result_payload == receivers.POWERCRUDS_TRACKER
         assert f"Task {NAME} stays with PowerCRUD's tracker: " in caplog.text
 
-    def test_its_launcher_owns_it_from_its_start_on(self, settings, user):
+    def test_a_task_queued_by_powercruds_tracker_has_its_launcher_as_owner(self, settings, user):
         config = {"record_model_path": "project.InheritedRecord"}
         theirs = async_dashboard.ModelTrackingAsyncManager(
             async_dashboard.AsyncDashboardConfig(**config)

@@ -1,7 +1,6 @@
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
-from django.conf import settings
 from django.db import router, transaction
 from django.utils import timezone
 
@@ -12,12 +11,10 @@ from powercrud_tracking.models import AsyncTaskRecord
 from powercrud_tracking.recording.recorder import RecordedEvent, get_recorder
 from powercrud_tracking.signals import task_recorded
 from tests.project.models import BespokeRecord, NameOnlyRecord
+from tests.support.rows import AT, NAME
 
 # The signal follows a commit, and a test that is rolled back has none.
 pytestmark = pytest.mark.django_db(transaction=True)
-
-NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
-AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC if settings.USE_TZ else None)
 
 
 def atomic():
@@ -48,7 +45,7 @@ def raising():
 
 
 class TestArguments:
-    def test_it_says_which_task_what_happened_and_how_it_stands(self, heard):
+    def test_the_signal_names_task_event_status_and_values(self, heard):
         recorder = get_recorder(DashboardConfig())
 
         values = {"message": "no stock", "failed_at": AT}
@@ -66,7 +63,7 @@ class TestArguments:
             }
         ]
 
-    def test_each_event_of_a_life_is_heard_once(self, manager, heard):
+    def test_each_event_of_a_task_is_sent_once(self, manager, heard):
         for event in ("create", "start", "progress", "complete", "cleanup"):
             manager.async_task_lifecycle(event, NAME, message="text")
 
@@ -78,13 +75,13 @@ class TestArguments:
             ("cleanup", "success"),
         ]
 
-    def test_the_status_is_the_row_s_and_not_the_event_s(self, manager, heard):
+    def test_the_status_in_the_signal_is_that_of_the_row(self, manager, heard):
         manager.async_task_lifecycle("complete", NAME)
         manager.async_task_lifecycle("fail", NAME, message="late")
 
         assert (heard[-1]["event"], heard[-1]["status"]) == (Event.FAIL, Status.SUCCESS)
 
-    def test_lost_tasks_are_heard(self, manager, heard):
+    def test_lost_tasks_are_sent(self, manager, heard):
         manager.async_task_lifecycle("create", NAME)
         heard.clear()
 
@@ -96,7 +93,7 @@ class TestArguments:
         ]
         assert heard[0]["values"]["message"] == "silent"
 
-    def test_the_sender_is_the_table_that_is_used(self, heard):
+    def test_the_sender_is_the_model_that_was_written(self, heard):
         manager = get_manager(
             record_model="project.BespokeRecord", field_map={"task_name": "key", "status": "state"}
         )
@@ -107,12 +104,12 @@ class TestArguments:
             (BespokeRecord, Status.SUCCESS)
         ]
 
-    def test_a_table_without_a_status_has_none(self, heard):
+    def test_the_status_is_none_for_a_table_without_one(self, heard):
         get_manager(record_model="project.NameOnlyRecord").async_task_lifecycle("complete", NAME)
 
         assert [(call["sender"], call["status"]) for call in heard] == [(NameOnlyRecord, None)]
 
-    def test_one_who_listens_to_another_table_hears_nothing(self, manager):
+    def test_a_receiver_of_another_sender_is_not_called(self, manager):
         calls = []
 
         def listen(**kwargs):
@@ -126,7 +123,7 @@ class TestArguments:
 
 
 class TestCommit:
-    def test_it_is_sent_after_the_commit_and_not_before(self, manager, heard):
+    def test_the_signal_is_sent_after_the_commit(self, manager, heard):
         with atomic():
             manager.async_task_lifecycle("create", NAME)
             inside = list(heard)
@@ -134,14 +131,14 @@ class TestCommit:
         assert inside == []
         assert [call["event"] for call in heard] == [Event.CREATE]
 
-    def test_after_a_rollback_nothing_is_sent(self, manager, heard):
+    def test_after_a_rollback_no_signal_is_sent(self, manager, heard):
         with atomic():
             manager.async_task_lifecycle("create", NAME)
             transaction.set_rollback(True, using=router.db_for_write(AsyncTaskRecord))
 
         assert heard == []
 
-    def test_the_status_is_that_of_the_commit(self, manager, heard):
+    def test_the_status_in_the_signal_is_that_at_the_commit(self, manager, heard):
         with atomic():
             manager.async_task_lifecycle("create", NAME)
             manager.async_task_lifecycle("complete", NAME)
@@ -151,7 +148,7 @@ class TestCommit:
             (Event.COMPLETE, Status.SUCCESS),
         ]
 
-    def test_what_the_database_refused_is_not_sent(self, heard):
+    def test_an_event_that_the_database_refused_is_not_sent(self, heard):
         manager = get_manager(
             record_model="project.InheritedRecord", create_defaults={"tenant": None}
         )
@@ -160,7 +157,7 @@ class TestCommit:
 
         assert heard == []
 
-    def test_an_event_that_met_no_row_is_not_sent(self, heard):
+    def test_an_event_that_found_no_row_is_not_sent(self, heard):
         recorder = get_recorder(DashboardConfig())
 
         written = recorder.update(RecordedEvent(Event.LOST, NAME, {"message": "silent"}))
@@ -171,30 +168,30 @@ class TestCommit:
 
 @pytest.mark.usefixtures("raising")
 class TestRaisingReceiver:
-    def test_the_event_is_recorded(self, manager):
+    def test_an_event_is_recorded_though_a_receiver_raises(self, manager):
         manager.async_task_lifecycle("complete", NAME)
 
         assert AsyncTaskRecord.objects.get().status == Status.SUCCESS
 
-    def test_the_caller_s_transaction_is_committed(self, manager):
+    def test_the_caller_s_transaction_commits_though_a_receiver_raises(self, manager):
         with atomic():
             AsyncTaskRecord.objects.create(task_name="another")
             manager.async_task_lifecycle("create", NAME)
 
         assert AsyncTaskRecord.objects.count() == 2
 
-    def test_the_others_hear_it_all_the_same(self, manager, heard):
+    def test_the_other_receivers_are_called_though_one_raises(self, manager, heard):
         manager.async_task_lifecycle("create", NAME)
 
         assert [call["event"] for call in heard] == [Event.CREATE]
 
-    def test_django_logs_it(self, manager, caplog):
+    def test_django_logs_the_exception_of_a_receiver(self, manager, caplog):
         manager.async_task_lifecycle("create", NAME)
 
         assert "this receiver is broken" in caplog.text
         assert "Could not record" not in caplog.text
 
-    def test_lost_tasks_are_all_recorded(self, manager):
+    def test_all_lost_tasks_are_recorded_though_a_receiver_raises(self, manager):
         for name in (NAME, "another"):
             manager.async_task_lifecycle("create", name)
 

@@ -45,7 +45,9 @@ class TestCacheDown:
     @pytest.mark.parametrize(
         ("function", "args", "status"), [(add, (1, 2), "success"), (fail, (), "failed")]
     )
-    def test_the_end_is_recorded(self, manager, monkeypatch, function, args, status, save):
+    def test_an_end_is_recorded_while_the_cache_is_down(
+        self, manager, monkeypatch, function, args, status, save
+    ):
         manager.launch_async_task(function, *args, task_key=NAME, save=save)
         monkeypatch.setattr(type(caches["default"]), "get", BrokenCache._fail)
         monkeypatch.setattr(type(caches["default"]), "set", BrokenCache._fail)
@@ -57,7 +59,7 @@ class TestCacheDown:
         # Its locks could not be released, and the row says that too.
         assert (row.status, row.cleaned_up) == (status, False)
 
-    def test_reconciling_records_ends(self, manager, monkeypatch):
+    def test_reconciling_records_ends_while_the_cache_is_down(self, manager, monkeypatch):
         manager.async_task_lifecycle("create", NAME)
         task = Task(id="1", name=NAME, func="math.floor", success=True, stopped=timezone.now())
         monkeypatch.setattr(type(caches["default"]), "get", BrokenCache._fail)
@@ -77,7 +79,7 @@ class TestLostTooEarly:
         ("event", "status"),
         [("complete", "success"), ("progress", "in_progress")],
     )
-    def test_one_that_goes_on_has_no_lost_attempt(self, manager, event, status):
+    def test_a_lost_task_that_succeeds_after_all_has_no_lost_attempt(self, manager, event, status):
         self.lose(manager)
 
         manager.async_task_lifecycle(event, NAME, message="1/2")
@@ -85,7 +87,7 @@ class TestLostTooEarly:
         assert get_row().status == status
         assert not AsyncTaskAttempt.objects.exists()
 
-    def test_one_that_fails_after_all_keeps_a_failed_attempt(self, manager):
+    def test_a_lost_task_that_fails_after_all_has_a_failed_attempt(self, manager):
         self.lose(manager)
 
         manager.async_task_lifecycle(
@@ -99,7 +101,7 @@ class TestLostTooEarly:
             "ValueError: bad",
         )
 
-    def test_one_that_another_attempt_followed_was_lost(self, manager):
+    def test_a_lost_attempt_that_another_followed_stays_lost(self, manager):
         self.lose(manager)
 
         manager.async_task_lifecycle("start", NAME)
@@ -147,7 +149,7 @@ class TestTaskName:
         assert get_row().status == "success"
         assert (AsyncTaskRecord.objects.count(), OrmQ.objects.count()) == (1, 0)
 
-    def test_it_gives_way_to_the_task_key(self, manager):
+    def test_the_task_key_precedes_the_keyword_of_django_q2(self, manager):
         name = manager.launch_async_task(add, 1, 2, task_name="other", task_key=NAME)
 
         assert name == NAME

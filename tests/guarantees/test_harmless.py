@@ -48,7 +48,9 @@ KEYS = ("FORMAT_USER", "FORMAT_OBJECTS", "FORMAT_PAYLOAD", "CREATE_DEFAULTS")
 
 @pytest.mark.parametrize("function", [query_in_vain, query_in_vain_and_hide_it])
 @pytest.mark.parametrize("key", KEYS)
-def test_a_query_that_fails_in_a_function_of_the_project(settings, key, function):
+def test_a_failing_query_in_a_function_of_the_project_does_not_break_the_transaction(
+    settings, key, function
+):
     settings.POWERCRUD_ASYNC_DASHBOARD = {key: f"{__name__}.{function.__name__}"}
     user = get_user_model().objects.create_user("ada")
 
@@ -63,7 +65,7 @@ def test_a_query_that_fails_in_a_function_of_the_project(settings, key, function
     assert (row.task_name, row.status, row.launched_by_id) == (NAME, "pending", str(user.pk))
 
 
-def test_a_query_that_fails_in_the_text_of_an_object():
+def test_a_failing_query_in_the_text_of_an_object_does_not_break_the_transaction():
     with transaction.atomic():
         widget = UnprintableWidget.objects.create(name="Bolt")
         get_manager().launch_async_task(add, 1, 2, task_key=NAME, affected_objects=[widget])
@@ -72,7 +74,7 @@ def test_a_query_that_fails_in_the_text_of_an_object():
     assert AsyncTaskRecord.objects.get().task_name == NAME
 
 
-def test_a_failed_result_function_whose_query_fails(settings):
+def test_a_failing_query_in_failed_result_does_not_break_the_transaction(settings):
     settings.POWERCRUD_ASYNC_DASHBOARD = {"FAILED_RESULT": f"{__name__}.query_in_vain"}
 
     with transaction.atomic():

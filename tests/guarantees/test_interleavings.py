@@ -164,7 +164,7 @@ def pick(values):
 @example(["fail", "cleanup", "start", "complete"])
 @example(["lost", "create", "lost", "progress", "complete", "start"])
 @example(["complete", "fail", "lost", "cleanup with failed", "progress", "create", "start"])
-def test_any_events_in_any_order_leave_the_row_that_the_rules_say(kinds):
+def test_any_sequence_of_events_leaves_the_row_that_the_rules_say(kinds):
     manager, row, task_name = get_manager(), Row(), str(uuid4())
 
     for number, kind in enumerate(kinds, start=1):
@@ -259,7 +259,7 @@ def start_peers(databases):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_processes_that_send_at_once_leave_the_same_row_for_every_task(start_peers, ending):
+def test_concurrent_processes_leave_the_same_row_for_every_task(start_peers, ending):
     events = ENDINGS[ending]
     peers = start_peers(len(events))
     ready = [peer.call("get_rows") for peer in peers]

@@ -15,8 +15,8 @@ from powercrud_tracking.lifecycle import (
     get_status_after,
 )
 from powercrud_tracking.models import AsyncTaskRecord
+from tests.support.rows import NAME
 
-NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
 ZONE = UTC if settings.USE_TZ else None
 OLD_TIME = datetime(2025, 1, 1, tzinfo=ZONE)
 NEW_TIME = datetime(2026, 2, 2, tzinfo=ZONE)
@@ -206,7 +206,7 @@ def find_changes(before, after):
 @pytest.mark.django_db
 class TestTable:
     @pytest.mark.parametrize(("event", "before", "after"), CASES)
-    def test_an_event_leads_from_status_to_status(self, manager, event, before, after):
+    def test_each_event_changes_each_status_as_the_table_says(self, manager, event, before, after):
         if before is not None:
             make_row(before)
 
@@ -215,7 +215,9 @@ class TestTable:
         assert AsyncTaskRecord.objects.values_list("status", flat=True).first() == after
 
     @pytest.mark.parametrize(("event", "before", "changed"), expand(CHANGES_OF_A_FULL_ROW))
-    def test_on_a_full_row_an_event_changes_this_and_no_more(self, manager, event, before, changed):
+    def test_on_a_full_row_an_event_changes_only_the_listed_fields(
+        self, manager, event, before, changed
+    ):
         make_row(before, **FULL)
         values = get_values()
 
@@ -224,7 +226,7 @@ class TestTable:
         assert find_changes(values, get_values()) == changed
 
     @pytest.mark.parametrize(("event", "before", "changed"), expand(CHANGES_OF_AN_EMPTY_ROW))
-    def test_on_an_empty_row_an_event_changes_this_and_no_more(
+    def test_on_an_empty_row_an_event_changes_only_the_listed_fields(
         self, manager, event, before, changed
     ):
         make_row(before)
@@ -253,7 +255,7 @@ class TestTable:
         assert (values["failed_at"], values["completed_at"]) == (None, NEW_TIME)
         assert (values["message"], values["result"]) == ("new message", {"new": 1})
 
-    def test_a_progress_never_writes_the_message(self, manager):
+    def test_progress_never_writes_the_message(self, manager):
         make_row("in_progress")
 
         send(manager, "progress")
@@ -261,7 +263,7 @@ class TestTable:
         values = get_values()
         assert (values["message"], values["progress"]) == ("", "new progress")
 
-    def test_a_success_that_was_a_failure_has_no_time_of_completion(self, manager):
+    def test_a_success_that_means_failure_has_no_completed_at(self, manager):
         make_row("in_progress", progress="failed update: the price is wrong")
 
         send(manager, "complete, but its result means failure")
@@ -271,25 +273,25 @@ class TestTable:
         assert values["message"] == "the price is wrong. Nothing was changed."
 
 
-class TestWords:
-    def test_open_and_finished_make_up_all_statuses(self):
+class TestVocabulary:
+    def test_every_status_is_either_open_or_finished(self):
         assert {"pending", "in_progress"} == OPEN
         assert {"success", "failed", "lost"} == FINISHED
         assert set(Status.values) == ALL == OPEN | FINISHED
 
-    def test_error_is_another_word_for_fail(self):
+    def test_error_is_an_alias_of_fail(self):
         assert Event("error") is Event.FAIL
 
     def test_an_unknown_event_is_refused(self):
         with pytest.raises(ValueError, match="'explode' is not a valid Event"):
             Event("explode")
 
-    def test_every_event_has_its_rule(self):
+    def test_every_event_has_a_rule(self):
         assert set(TABLE) == set(Event)
 
     @pytest.mark.parametrize("event", [event for event in Event if event is not Event.CLEANUP])
     @pytest.mark.parametrize("status", Status)
-    def test_only_a_cleanup_s_own_status_counts(self, event, status):
+    def test_only_cleanup_takes_a_status_from_its_payload(self, event, status):
         after = get_status_after(event, status)
 
         assert get_status_after(event, status, Status.LOST) is after

@@ -34,7 +34,7 @@ def test_an_event_that_cannot_be_recorded_is_logged_on_one_line(event, caplog):
 
 
 @pytest.mark.django_db
-def test_what_a_project_s_function_returns_is_logged_on_one_line(caplog):
+def test_text_from_a_function_of_the_project_is_logged_on_one_line(caplog):
     manager = ModelTrackingAsyncManager(create_defaults=lambda name, payload: {NAME: 1})
 
     manager.async_task_lifecycle("create", "a")
@@ -50,19 +50,19 @@ def test_the_text_of_an_exception_is_logged_on_one_line(caplog):
     assert caplog.records[0].getMessage() == f"Task a: {WRITTEN}"
 
 
-def test_a_message_of_plain_text_keeps_its_arguments(caplog):
+def test_a_log_record_of_plain_text_keeps_its_arguments(caplog):
     logger.warning("Task %s, Grüße", "a")
 
     assert (caplog.records[0].msg, caplog.records[0].args) == ("Task %s, Grüße", ("a",))
 
 
-def test_a_lone_surrogate_is_written_out(caplog):
+def test_a_lone_surrogate_is_logged_as_an_escape(caplog):
     logger.warning("Task %s", "a\ud800")
 
     assert caplog.records[0].getMessage() == r"Task a\ud800"
 
 
-def test_a_message_that_cannot_be_formatted_is_left_to_the_handlers(monkeypatch, capsys):
+def test_a_log_message_that_cannot_be_formatted_is_left_to_the_handlers(monkeypatch, capsys):
     monkeypatch.setattr(logger, "handlers", [logging.StreamHandler()])
     monkeypatch.setattr(logger, "propagate", False)
 

@@ -107,7 +107,7 @@ def test_a_failure_ends_in_the_same_row_in_every_order(manager, order):
 @pytest.mark.parametrize(
     "order", list(permutations(["create", "progress", "cleanup"])), ids=" ".join
 )
-def test_what_follows_the_start_of_a_failed_attempt_may_come_in_any_order(manager, order):
+def test_the_other_events_of_a_failed_attempt_may_come_in_any_order(manager, order):
     send_in_order(manager, ["start", "fail"], {"start": SUCCESS["start"], **FAILURE})
 
     send_in_order(manager, order, FAILURE)
@@ -131,7 +131,7 @@ def test_a_second_attempt_that_succeeds_is_a_success(manager):
 
 
 @pytest.mark.parametrize("first", ["complete", "fail"])
-def test_success_and_failure_of_one_task_are_a_success_in_either_order(manager, first):
+def test_complete_and_fail_of_one_task_are_a_success_in_either_order(manager, first):
     payloads = {**SUCCESS, "fail": FAILURE["fail"]}
     last = {"complete": "fail", "fail": "complete"}[first]
 

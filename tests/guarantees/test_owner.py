@@ -40,11 +40,11 @@ def test_the_lazy_user_of_a_request_owns_the_task(user):
     ],
     ids=["group", "another model", "text", "number", "anonymous", "unsaved user", "nobody"],
 )
-def test_any_other_object_is_a_label_and_no_owner(user, make):
+def test_an_object_that_is_not_a_user_is_a_label_and_not_an_owner(user, make):
     assert get_owner(make(user.pk)) == ""
 
 
-def test_a_group_with_the_key_of_a_user_does_not_show_them_the_task(client, user):
+def test_a_task_of_a_group_is_not_shown_to_the_user_with_the_same_key(client, user):
     get_manager().async_task_lifecycle(
         "create", NAME, user=Group(pk=user.pk, name="staff"), task_args=["private"]
     )

@@ -68,7 +68,7 @@ def make_finished(status, **values):
 
 
 @pytest.mark.parametrize("status", sorted(FINISHED))
-def test_the_row_is_that_of_the_new_launch(manager, users, status):
+def test_a_launch_under_a_finished_name_starts_the_row_over(manager, users, status):
     make_finished(status)
     before = get_values()
 
@@ -103,7 +103,7 @@ def test_the_row_is_that_of_the_new_launch(manager, users, status):
     assert after["queue_id"] not in {"", "old"}
 
 
-def test_the_attempts_of_the_old_task_are_removed(manager):
+def test_a_launch_under_a_finished_name_removes_the_old_attempts(manager):
     make_finished(Status.FAILED)
 
     manager.launch_async_task(add, 1, 2, task_key=NAME)
@@ -112,7 +112,7 @@ def test_the_attempts_of_the_old_task_are_removed(manager):
 
 
 @uses_worker
-def test_a_second_launch_that_fails_ends_failed(manager):
+def test_a_relaunched_task_that_fails_is_failed(manager):
     manager.launch_async_task(add, 1, 2, task_key=NAME)
     run_queued_task()
 
@@ -146,7 +146,7 @@ def test_a_stray_create_changes_nothing_of_a_finished_row(manager):
     assert {**after, "updated_at": None} == {**before, "updated_at": None}
 
 
-def test_a_launch_that_cannot_be_queued_leaves_a_failed_row(manager):
+def test_a_relaunch_that_cannot_be_queued_leaves_a_failed_row(manager):
     make_finished(Status.SUCCESS)
 
     with pytest.raises(Exception, match="pickle"):
@@ -182,7 +182,7 @@ def test_the_result_of_the_first_launch_does_not_end_the_second(manager):
     assert AsyncTaskRecord.objects.get().status == "pending"
 
 
-def test_columns_of_the_project_are_those_of_the_new_launch():
+def test_a_relaunch_sets_the_columns_of_the_project_anew():
     InheritedRecord.objects.create(task_name=NAME, status=Status.SUCCESS, tenant="south")
     manager = get_manager(
         record_model="project.InheritedRecord", create_defaults={"tenant": "north"}

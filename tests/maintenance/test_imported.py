@@ -7,10 +7,10 @@ from django_q.models import Task
 from powercrud_tracking.factory import get_manager
 from powercrud_tracking.lifecycle import Status
 from powercrud_tracking.maintenance.imported import ImportedTasks
+from tests.support.rows import NAME
 
 AT = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC if django_settings.USE_TZ else None)
 LATER = AT + timedelta(minutes=5)
-NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
 BULK_DELETE = "powercrud.tasks.bulk_delete_task"
 
 

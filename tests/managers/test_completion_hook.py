@@ -26,7 +26,7 @@ class TestCompletionHook:
         }
         return Task.objects.create(**{**task, **values})
 
-    def test_a_success_is_recorded_by_the_manager_in_the_arguments(self, manager):
+    def test_the_hook_records_a_success_with_the_manager_in_the_arguments(self, manager):
         manager.async_task_lifecycle("create", NAME)
 
         self.complete()
@@ -35,7 +35,7 @@ class TestCompletionHook:
         assert (row.status, row.result_payload) == (Status.SUCCESS, 3)
         assert row.cleaned_up is True
 
-    def test_a_failure_is_recorded_by_the_manager_in_the_arguments(self, manager):
+    def test_the_hook_records_a_failure_with_the_manager_in_the_arguments(self, manager):
         manager.async_task_lifecycle("create", NAME)
 
         self.complete(success=False, result="bad : ValueError: bad\n")
@@ -43,14 +43,14 @@ class TestCompletionHook:
         row = get_row()
         assert (row.status, row.message) == (Status.FAILED, "ValueError: bad")
 
-    def test_a_task_that_names_no_manager_is_left_to_the_signal(self, manager):
+    def test_the_hook_leaves_a_task_that_names_no_manager_to_the_signal(self, manager):
         manager.async_task_lifecycle("create", NAME)
 
         self.complete(kwargs={"task_key": NAME})
 
         assert get_row().status == Status.PENDING
 
-    def test_a_bulk_worker_that_returned_false_has_failed(self, manager):
+    def test_the_hook_records_a_bulk_task_that_returned_false_as_failed(self, manager):
         manager.async_task_lifecycle("create", NAME)
         manager.update_progress(NAME, "failed delete: in use")
 

@@ -24,7 +24,7 @@ class TestFailedResult:
     @override_settings(
         POWERCRUD_ASYNC_DASHBOARD={"FAILED_RESULT": "tests.project.tracking.is_failed"}
     )
-    def test_the_function_of_the_setting_decides(self):
+    def test_failed_result_of_the_setting_decides_about_failure(self):
         manager = get_manager()
         manager.launch_async_task(return_no, task_key=NAME)
 
@@ -37,7 +37,7 @@ class TestFailedResult:
         assert row.completed_at is None
 
     @uses_worker
-    def test_the_same_result_is_a_success_without_it(self, manager):
+    def test_without_failed_result_the_same_result_is_a_success(self, manager):
         manager.launch_async_task(return_no, task_key=NAME)
 
         run_queued_task()
@@ -46,7 +46,7 @@ class TestFailedResult:
 
     @uses_worker
     @override_settings(POWERCRUD_ASYNC_DASHBOARD={"FAILED_RESULT": "tests.project.tracking.broken"})
-    def test_one_that_raises_is_logged_and_the_built_in_one_decides(self, caplog):
+    def test_a_failed_result_that_raises_is_logged_and_replaced_by_the_built_in_one(self, caplog):
         get_manager().launch_async_task(return_no, task_key=NAME)
 
         run_queued_task()
@@ -56,7 +56,7 @@ class TestFailedResult:
 
     @uses_worker
     @pytest.mark.parametrize("option", [{}, {"save": False}], ids=["saved", "not saved"])
-    def test_a_function_that_was_launched_as_itself_is_known_by_its_path(self, option):
+    def test_failed_result_gets_the_path_of_a_function_that_was_launched_as_an_object(self, option):
         manager = get_manager(failed_result="tests.managers.test_failed_result.is_text")
 
         manager.launch_async_task(return_no, task_key=NAME, **option)
@@ -66,7 +66,7 @@ class TestFailedResult:
         assert (row.status, row.message) == (Status.FAILED, "The task returned no.")
 
     @uses_worker
-    def test_a_bulk_worker_that_was_launched_as_itself_is_known(self, manager):
+    def test_a_bulk_task_that_was_launched_as_an_object_is_recognised(self, manager):
         manager.launch_async_task(bulk_delete_task, "project.Nothing", ["1"], None, save=False)
 
         run_queued_task()
@@ -75,7 +75,7 @@ class TestFailedResult:
         assert row.status == Status.FAILED
         assert row.message.endswith("Nothing was changed.")
 
-    def test_the_message_is_the_last_progress_text(self, manager):
+    def test_the_message_of_a_failed_result_is_the_last_progress(self, manager):
         manager.async_task_lifecycle("create", NAME)
         manager.update_progress(NAME, "failed update: no stock")
 
@@ -85,7 +85,9 @@ class TestFailedResult:
 
         assert get_row().message == "no stock. Nothing was changed."
 
-    def test_the_message_is_the_row_s_progress_once_the_cache_is_empty(self, manager):
+    def test_the_message_of_a_failed_result_is_the_progress_of_the_row_where_the_cache_is_empty(
+        self, manager
+    ):
         manager.async_task_lifecycle("create", NAME)
         manager.update_progress(NAME, "failed update: no stock")
         manager.remove_progress_key(NAME)
@@ -96,7 +98,7 @@ class TestFailedResult:
 
         assert get_row().message == "no stock. Nothing was changed."
 
-    def test_a_cleanup_that_brings_success_is_judged_too(self, manager):
+    def test_failed_result_decides_about_a_cleanup_with_success(self, manager):
         manager.async_task_lifecycle("create", NAME)
 
         manager.async_task_lifecycle(

@@ -29,7 +29,9 @@ class RaisingManager(ModelTrackingAsyncManager):
 
 
 class TestFormatting:
-    def test_hooks_that_raise_fall_back_and_are_logged(self, caplog, user):
+    def test_a_formatter_of_a_subclass_that_raises_is_logged_and_replaced_by_the_built_in_one(
+        self, caplog, user
+    ):
         RaisingManager().async_task_lifecycle(
             "create", NAME, user=user, affected_objects=["a", "b"], task_args=[1]
         )
@@ -48,7 +50,9 @@ class TestFormatting:
             "FORMAT_PAYLOAD": "tests.project.tracking.broken",
         }
     )
-    def test_functions_of_the_setting_that_raise_fall_back_and_are_logged(self, caplog, user):
+    def test_a_formatter_of_the_setting_that_raises_is_logged_and_replaced_by_the_built_in_one(
+        self, caplog, user
+    ):
         get_manager().async_task_lifecycle(
             "create", NAME, user=user, affected_objects=["a"], task_kwargs={"a": 1}
         )
@@ -59,7 +63,7 @@ class TestFormatting:
         assert row.task_kwargs == {"a": 1}
         assert caplog.text.count("RuntimeError: this formatter is broken") == 3
 
-    def test_a_subclass_overrides_them(self, user):
+    def test_a_subclass_overrides_the_formatters(self, user):
         ShoutingManager().async_task_lifecycle(
             "create", NAME, user=user, affected_objects=["a"], task_args=[1]
         )
@@ -71,7 +75,7 @@ class TestFormatting:
     @override_settings(
         POWERCRUD_ASYNC_DASHBOARD={"FORMAT_USER": "tests.project.tracking.format_user"}
     )
-    def test_the_setting_names_them(self, user):
+    def test_the_setting_names_a_formatter(self, user):
         get_manager().async_task_lifecycle("create", NAME, user=user)
 
         assert get_row().user_label == f"user {user.pk}"
@@ -79,13 +83,13 @@ class TestFormatting:
     @override_settings(
         POWERCRUD_ASYNC_DASHBOARD={"FORMAT_USER": "tests.project.tracking.format_user"}
     )
-    def test_format_user_is_called_for_nobody_too(self):
+    def test_format_user_is_called_without_a_user(self):
         get_manager().launch_async_task(add, 1, 2, task_key=NAME)
 
         row = get_row()
         assert (row.user_label, row.launched_by_id) == ("Anonymous", "")
 
-    def test_what_they_return_is_bounded_and_redacted(self):
+    def test_the_result_of_a_formatter_is_bounded_and_redacted(self):
         manager = ModelTrackingAsyncManager(
             format_payload=lambda value: {"token": "t", "all": "x" * 5000}, payload_limit=1000
         )
@@ -97,7 +101,7 @@ class TestFormatting:
         assert stored["all"].startswith("xxx")
         assert len(json.dumps(stored)) <= 1000
 
-    def test_the_two_names_of_the_objects_hook_are_one(self, manager):
+    def test_format_affected_is_format_objects(self, manager):
         class Old(ModelTrackingAsyncManager):
             def format_affected(self, affected_objects):
                 return f"{len(affected_objects)} things"
@@ -107,21 +111,21 @@ class TestFormatting:
 
 
 class TestSecrets:
-    def test_labels_mask_what_the_project_calls_a_secret(self):
+    def test_labels_mask_the_secrets_of_redact(self):
         manager = ModelTrackingAsyncManager(redact=["iban"])
 
         manager.async_task_lifecycle("create", NAME, affected_objects={"iban": "x", "pin": 1})
 
         assert get_row().affected_objects == "iban: ********; pin: 1"
 
-    def test_the_built_in_label_masks_them_where_the_project_s_raises(self):
+    def test_the_built_in_label_masks_secrets_where_a_formatter_raises(self):
         manager = RaisingManager(redact=["iban"])
 
         manager.async_task_lifecycle("create", NAME, affected_objects=[{"iban": "x"}])
 
         assert get_row().affected_objects == '{"iban": "********"}'
 
-    def test_message_progress_result_and_attempt_show_none(self, manager):
+    def test_message_progress_result_and_attempt_show_no_secret(self, manager):
         text = "redis://ada:hunter2@host is away"
         result = f"{text} : Traceback (most recent call last):\nOSError: {text}\n"
 
@@ -139,7 +143,7 @@ class TestSecrets:
 
 
 class TestCreateDefaults:
-    def test_a_function_that_raises_is_logged_and_the_row_written(self, caplog):
+    def test_create_defaults_that_raise_are_logged_and_the_row_is_written(self, caplog):
         manager = get_manager(create_defaults="tests.project.tracking.broken")
 
         manager.async_task_lifecycle("create", NAME)
@@ -147,7 +151,7 @@ class TestCreateDefaults:
         assert get_row().status == Status.PENDING
         assert "the built-in one is used instead" in caplog.text
 
-    def test_a_function_is_asked_for_new_rows(self):
+    def test_a_create_defaults_function_sets_columns_of_new_rows(self):
         manager = get_manager(
             record_model="project.InheritedRecord",
             create_defaults="tests.project.tracking.get_defaults",
@@ -157,7 +161,7 @@ class TestCreateDefaults:
 
         assert InheritedRecord.objects.get().tenant == "north"
 
-    def test_a_dict_is_laid_under_what_the_event_says(self):
+    def test_a_value_of_the_event_precedes_create_defaults(self):
         manager = get_manager(
             record_model="project.InheritedRecord",
             create_defaults={"tenant": "south", "message": "from the defaults"},

@@ -25,7 +25,7 @@ def shout(user):
 
 
 class TestRefusedLaunch:
-    def test_a_name_whose_row_is_open_changes_nothing(self, manager):
+    def test_a_launch_under_an_open_name_changes_nothing(self, manager):
         manager.async_task_lifecycle("create", NAME, message="first")
         before = get_values()
 
@@ -36,7 +36,7 @@ class TestRefusedLaunch:
         assert OrmQ.objects.count() == 0
         assert manager.get_progress(NAME) is None
 
-    def test_a_running_task_keeps_its_locks_and_its_progress(self, manager):
+    def test_a_refused_launch_leaves_locks_and_progress_of_the_running_task(self, manager):
         locks = {"project.widget": {1}}
         manager.launch_async_task(add, 1, 2, task_key=NAME, conflict_ids=locks)
         manager.update_progress(NAME, "half way")
@@ -50,7 +50,7 @@ class TestRefusedLaunch:
         assert manager.get_progress(NAME) == "half way"
         assert OrmQ.objects.count() == 1
 
-    def test_a_callable_that_no_worker_could_load_is_named(self):
+    def test_a_launch_with_a_callable_that_no_worker_could_load_is_refused(self):
         manager = ModelTrackingAsyncManager(format_user=shout)
 
         with pytest.raises(ImproperlyConfigured, match=r"FORMAT_USER is <function shout at"):
@@ -101,7 +101,7 @@ class TestFailedLaunch:
         assert row.message.startswith("Failed to enqueue async task: ")
         assert "django_q_ormq" in row.message
 
-    def test_its_locks_are_released(self, manager):
+    def test_a_failed_launch_releases_its_locks(self, manager):
         locks = {"project.widget": {1}}
 
         with pytest.raises(Exception, match="Failed to enqueue"):
@@ -110,7 +110,7 @@ class TestFailedLaunch:
         assert manager.check_conflict(locks) == set()
 
     @uses_worker
-    def test_its_name_can_be_launched_again(self, manager):
+    def test_the_name_of_a_failed_launch_can_be_launched_again(self, manager):
         with pytest.raises(Exception, match="Failed to enqueue"):
             manager.launch_async_task(add, 1, lambda: 2, task_key=NAME)
 
@@ -122,13 +122,13 @@ class TestFailedLaunch:
         assert row.attempts == 1
         assert row.failed_at is None
 
-    def test_it_has_no_attempt_because_it_never_started(self, manager):
+    def test_a_failed_launch_has_no_attempt(self, manager):
         with pytest.raises(Exception, match="Failed to enqueue"):
             manager.launch_async_task(add, 1, lambda: 2, task_key=NAME)
 
         assert not AsyncTaskAttempt.objects.exists()
 
-    def test_a_caller_in_a_transaction_can_go_on(self, manager):
+    def test_a_failed_launch_leaves_the_caller_s_transaction_usable(self, manager):
         with transaction.atomic():
             with pytest.raises(Exception, match="Failed to enqueue"):
                 manager.launch_async_task(add, 1, lambda: 2, task_key=NAME)
@@ -139,7 +139,7 @@ class TestFailedLaunch:
 
 
 class TestLaunch:
-    def test_the_row_is_written_ahead_of_the_enqueue(self, manager):
+    def test_the_row_is_written_before_the_enqueue(self, manager):
         seen = []
 
         def look(*, task, **kwargs):
@@ -153,7 +153,7 @@ class TestLaunch:
 
         assert seen == [(Status.PENDING, "")]
 
-    def test_the_row_says_who_what_and_with_what(self, manager, user):
+    def test_a_launch_records_user_objects_function_and_arguments(self, manager, user):
         manager.launch_async_task(
             add, 1, b=2, task_key=NAME, user=user, affected_objects="2 widgets", group="night"
         )
@@ -173,7 +173,7 @@ class TestLaunch:
         assert row.started_at is None
         assert row.attempts == 0
 
-    def test_it_costs_one_insert_ahead_and_one_update_after(self, manager):
+    def test_a_launch_costs_one_insert_before_and_one_update_after_the_enqueue(self, manager):
         manager.launch_async_task(add, 1, 2, task_key=OTHER)
 
         with CaptureQueriesContext(connections[RECORDS]) as captured:
@@ -182,28 +182,28 @@ class TestLaunch:
         statements = [query["sql"] for query in captured if "asynctaskrecord" in query["sql"]]
         assert [statement.split()[0] for statement in statements] == ["INSERT", "UPDATE"]
 
-    def test_it_returns_a_new_name_where_none_is_given(self, manager):
+    def test_a_launch_without_a_name_returns_a_new_one(self, manager):
         task_name = manager.launch_async_task(add, 1, 2)
 
         assert get_row(task_name).task_args == [1, 2]
 
-    def test_a_uuid_in_the_last_place_is_the_name(self, manager):
+    def test_a_uuid_as_last_argument_is_the_task_name(self, manager):
         task_name = manager.launch_async_task(add, 1, 2, NAME)
 
         assert task_name == NAME
         assert get_row().task_args == [1, 2]
 
-    def test_another_string_in_the_last_place_is_an_argument(self, manager):
+    def test_another_string_as_last_argument_stays_an_argument(self, manager):
         task_name = manager.launch_async_task(add, "a", "b")
 
         assert get_row(task_name).task_args == ["a", "b"]
 
-    def test_options_of_the_queue_are_not_arguments(self, manager):
+    def test_options_of_django_q2_are_not_recorded_as_arguments(self, manager):
         manager.launch_async_task(add, 1, 2, task_key=NAME, timeout=5, save=False)
 
         assert get_row().task_kwargs == {}
 
-    def test_plumbing_is_not_shown_but_travels(self, manager):
+    def test_internal_arguments_are_queued_and_not_recorded(self, manager):
         manager.launch_async_task(
             "powercrud.tasks.bulk_delete_task",
             "project.Widget",
@@ -219,19 +219,19 @@ class TestLaunch:
         assert get_row().task_kwargs == {}
         assert set(package["kwargs"]) == {"manager_class", "manager_config", "task_key"}
 
-    def test_secrets_are_not_stored(self, manager):
+    def test_secrets_in_arguments_are_masked(self, manager):
         manager.launch_async_task(add, 1, 2, task_key=NAME, password="hunter2")
 
         assert get_row().task_kwargs == {"password": "********"}
 
-    def test_its_function_gets_its_own_arguments_and_task_key_only(self, manager):
+    def test_the_function_gets_its_own_arguments_and_task_key_only(self, manager):
         manager.launch_async_task(add, 1, 2, task_key=NAME)
 
         package = SignedPackage.loads(OrmQ.objects.get().payload)
         assert package["args"] == (1, 2)
         assert package["kwargs"] == {"task_key": NAME}
 
-    def test_after_a_rollback_neither_task_nor_row_remains(self, manager):
+    def test_a_launch_that_is_rolled_back_leaves_neither_task_nor_row(self, manager):
         with transaction.atomic(), transaction.atomic(using=RECORDS):
             manager.launch_async_task(add, 1, 2, task_key=NAME)
             transaction.set_rollback(True)
@@ -241,7 +241,7 @@ class TestLaunch:
         assert OrmQ.objects.count() == 0
 
     @uses_worker
-    def test_a_name_that_has_ended_can_be_launched_again(self, manager):
+    def test_a_finished_name_can_be_launched_again(self, manager):
         manager.launch_async_task(fail, task_key=NAME)
         run_queued_task()
 

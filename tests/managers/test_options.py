@@ -13,16 +13,16 @@ pytestmark = pytest.mark.django_db
 
 
 class TestConfig:
-    def test_a_bad_key_is_refused(self):
+    def test_an_unknown_option_is_refused(self):
         with pytest.raises(ImproperlyConfigured, match="unknown key 'paylod_limit'"):
             ModelTrackingAsyncManager(paylod_limit=100)
 
-    def test_something_that_is_no_config_is_refused(self):
+    def test_a_config_of_another_type_is_refused(self):
         with pytest.raises(ImproperlyConfigured, match="must be a dict or a DashboardConfig"):
             ModelTrackingAsyncManager(config=3)
 
     @override_settings(POWERCRUD_ASYNC_DASHBOARD={"PAYLOAD_LIMIT": 1000})
-    def test_layers_later_wins(self):
+    def test_later_layers_of_configuration_win(self):
         class Limited(ModelTrackingAsyncManager):
             progress_interval = 5
 
@@ -36,7 +36,7 @@ class TestConfig:
 
     @override_settings(POWERCRUD_ASYNC_DASHBOARD={"PAYLOAD_LIMIT": 1000})
     @pytest.mark.parametrize("kind", ["instance", "class"])
-    def test_a_dashboard_config_is_complete(self, kind):
+    def test_a_dashboard_config_is_not_merged_with_the_settings(self, kind):
         class Mine(DashboardConfig):
             progress_interval = 7
 
@@ -46,7 +46,7 @@ class TestConfig:
 
         assert (resolved.progress_interval, resolved.payload_limit) == (7, 16384)
 
-    def test_powercrud_resolves_it_by_its_path(self):
+    def test_powercrud_resolves_the_manager_by_its_path(self):
         manager = AsyncManager.resolve_manager(
             "powercrud_tracking.factory.DashboardManager", config={"PAYLOAD_LIMIT": 100}
         )

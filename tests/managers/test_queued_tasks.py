@@ -55,7 +55,7 @@ def get_statuses(task_key):
 
 @uses_worker
 class TestQueuedTask:
-    def test_a_launch_that_names_no_manager_is_recorded_to_its_end(self, manager):
+    def test_a_queued_task_is_recorded_from_its_launch_to_its_end(self, manager):
         manager.launch_async_task(add_and_tell, 1, 2, task_key=NAME)
 
         run_queued_task()
@@ -71,14 +71,14 @@ class TestQueuedTask:
         assert manager.get_progress(NAME) is None
         assert manager.get_active_tasks() == set()
 
-    def test_the_row_is_in_progress_while_the_function_runs(self, manager):
+    def test_the_status_is_in_progress_while_the_function_runs(self, manager):
         manager.launch_async_task(get_statuses, task_key=NAME)
 
         run_queued_task()
 
         assert get_row().result_payload == "in_progress"
 
-    def test_its_failure_is_recorded_with_reason_and_traceback(self, manager):
+    def test_a_failure_is_recorded_with_reason_and_traceback(self, manager):
         manager.launch_async_task(fail, task_key=NAME)
 
         run_queued_task()
@@ -108,7 +108,7 @@ class TestQueuedTask:
         assert (attempt.number, attempt.message) == (1, "ValueError: not yet")
 
     @pytest.mark.parametrize("option", [{"save": False}, {"cached": 60}], ids=str)
-    def test_it_ends_without_a_hook(self, manager, option):
+    def test_a_task_without_a_completion_hook_is_recorded_to_its_end(self, manager, option):
         manager.launch_async_task(add, 1, 2, task_key=NAME, **option)
 
         run_queued_task()
@@ -117,7 +117,7 @@ class TestQueuedTask:
         assert not Task.objects.exists()
         assert (row.status, row.result_payload, row.cleaned_up) == (Status.SUCCESS, 3, True)
 
-    def test_a_subclass_travels_by_its_path(self):
+    def test_the_worker_uses_the_manager_class_of_the_launch(self):
         ShoutingManager().launch_async_task(add, 1, 2, task_key=NAME)
 
         run_queued_task()
@@ -127,7 +127,7 @@ class TestQueuedTask:
         assert (row.user_label, row.affected_objects) == ("WHO", "WHAT")
         assert row.result_payload == {"shown": "3"}
 
-    def test_overrides_travel_as_json(self):
+    def test_the_worker_uses_the_overrides_of_the_launch(self):
         get_manager(record_model="project.NameOnlyRecord").launch_async_task(
             add, 1, 2, task_key=NAME
         )
@@ -137,7 +137,7 @@ class TestQueuedTask:
         assert NameOnlyRecord.objects.get().task_name == NAME
         assert not AsyncTaskRecord.objects.exists()
 
-    def test_progress_inside_its_transaction_reaches_the_row_at_the_commit(self, manager):
+    def test_progress_inside_a_transaction_of_the_task_reaches_the_row_at_its_commit(self, manager):
         manager.launch_async_task(save_widget, task_key=NAME)
 
         run_queued_task()
@@ -156,7 +156,7 @@ class TestQueuedTask:
         assert (row.status, row.progress_payload) == (Status.FAILED, "saving: 1/2")
         assert not Widget.objects.exists()
 
-    def test_locks_are_held_until_it_ends(self, manager):
+    def test_locks_are_held_until_the_task_ends(self, manager):
         locks = {"project.widget": {1}}
         manager.launch_async_task(add, 1, 2, task_key=NAME, conflict_ids=locks)
         held = manager.check_conflict(locks)
@@ -188,7 +188,7 @@ class TestBulkTask:
             manager_config=None,
         )
 
-    def test_what_powercrud_calls_a_success_is_a_failure_with_its_reason(self, manager):
+    def test_a_bulk_update_that_returned_false_is_recorded_as_failed_with_its_reason(self, manager):
         self.launch(manager, price=7)
 
         run_queued_task()
@@ -205,7 +205,7 @@ class TestBulkTask:
         assert row.cleaned_up is True
         assert Widget.objects.filter(price=7).count() == 0
 
-    def test_a_deletion_that_works_is_a_success(self, manager):
+    def test_a_bulk_deletion_that_works_is_recorded_as_a_success(self, manager):
         widget = Widget.objects.create(name="Bolt")
         manager.launch_async_task(
             "powercrud.tasks.bulk_delete_task",

@@ -42,7 +42,7 @@ def keep(at, *, failure=FAILURE, outcome=Status.FAILED, limit=1000):
 
 
 class TestRecordAttempts:
-    def test_it_keeps_who_tried_when_and_why_it_failed(self, at):
+    def test_an_attempt_keeps_worker_times_and_the_reason(self, at):
         make_rows("task", attempts=2, worker="host:1", started_at=at - timedelta(seconds=5))
 
         keep(at)
@@ -53,7 +53,7 @@ class TestRecordAttempts:
         assert (attempt.outcome, attempt.exception_class) == (Status.FAILED, "ValueError")
         assert (attempt.message, attempt.traceback) == (FAILURE.reason, FAILURE.traceback)
 
-    def test_it_keeps_no_secrets(self, at):
+    def test_an_attempt_keeps_no_secrets(self, at):
         make_rows("task")
         failure = Failure(
             reason="redis://ada:hunter2@host is away",
@@ -68,7 +68,7 @@ class TestRecordAttempts:
             "  connect(password='********')\nValueError: {'pin': '********'}\n"
         )
 
-    def test_a_task_that_never_started_has_none(self, at):
+    def test_a_task_that_never_started_has_no_attempt(self, at):
         make_rows("task", attempts=0)
 
         keep(at)
@@ -76,14 +76,14 @@ class TestRecordAttempts:
         assert not AsyncTaskAttempt.objects.exists()
 
     @pytest.mark.parametrize("status", [Status.SUCCESS, Status.IN_PROGRESS, Status.LOST])
-    def test_a_record_that_has_another_status_by_now_is_left_out(self, at, status):
+    def test_no_attempt_is_kept_where_the_status_has_changed_meanwhile(self, at, status):
         make_rows("task", status=status)
 
         keep(at)
 
         assert not AsyncTaskAttempt.objects.exists()
 
-    def test_what_is_kept_already_stays(self, at):
+    def test_an_attempt_that_is_kept_already_is_not_overwritten(self, at):
         make_rows("task")
         keep(at)
 
@@ -91,7 +91,7 @@ class TestRecordAttempts:
 
         assert [attempt.message for attempt in get_attempts(["task"])] == [FAILURE.reason]
 
-    def test_each_attempt_has_its_own(self, at):
+    def test_each_failed_attempt_has_a_row_of_its_own(self, at):
         make_rows("task", attempts=1)
         keep(at)
         AsyncTaskRecord.objects.update(attempts=2)
@@ -101,14 +101,16 @@ class TestRecordAttempts:
         found = [(attempt.number, attempt.message) for attempt in get_attempts(["task"])]
         assert found == [(2, "KeyError: later"), (1, FAILURE.reason)]
 
-    def test_a_long_traceback_keeps_its_end(self, at):
+    def test_the_end_of_a_long_traceback_is_kept(self, at):
         make_rows("task")
 
         keep(at, failure=Failure(reason="reason", traceback="a" * 100 + "the end"), limit=10)
 
         assert AsyncTaskAttempt.objects.get().traceback == "…aathe end"
 
-    def test_a_thousand_cost_as_many_statements_as_three(self, at, django_assert_max_num_queries):
+    def test_a_thousand_attempts_cost_as_many_statements_as_three(
+        self, at, django_assert_max_num_queries
+    ):
         make_rows(*(f"task-{n}" for n in range(1000)))
 
         # The rows, a savepoint and its end, and an INSERT that SQLite may want in parts.
@@ -117,7 +119,7 @@ class TestRecordAttempts:
 
         assert AsyncTaskAttempt.objects.count() == 1000
 
-    def test_without_any_there_is_no_statement(self, at, django_assert_num_queries):
+    def test_no_attempts_cost_no_statement(self, at, django_assert_num_queries):
         with django_assert_num_queries(0):
             keep_attempts([], {}, outcome=Status.FAILED, limit=10)
 
@@ -129,7 +131,7 @@ class TestUncountedAttempts:
     def no_count(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"FIELD_MAP": {"attempts": None}}
 
-    def test_they_are_numbered_as_they_come(self, at):
+    def test_attempts_of_a_table_without_a_counter_are_numbered_in_order(self, at):
         make_rows("task", "other")
         keep(at)
 
@@ -139,7 +141,7 @@ class TestUncountedAttempts:
         assert [attempt.number for attempt in get_attempts(["other"])] == [2, 1]
 
 
-def test_what_a_database_refuses_in_a_traceback_is_replaced(manager):
+def test_characters_that_a_database_refuses_are_replaced_in_a_traceback(manager):
     manager.async_task_lifecycle("start", "task")
 
     manager.async_task_lifecycle("fail", "task", result="bad\0\udc80 : Traceback of nothing")

@@ -45,19 +45,21 @@ class TestWithoutControls:
     def test_other_arguments_stay_as_they_are(self, value):
         assert without_controls(value) is value
 
-    def test_the_bound_field_goes_and_the_rest_stays(self):
+    def test_bound_fields_are_dropped_from_field_data(self):
         assert without_controls(make_field_data()) == [
             {"field": "price", "value": "7", "info": {"verbose_name": "price"}}
         ]
 
-    def test_the_caller_s_data_is_not_changed(self):
+    def test_dropping_bound_fields_does_not_change_the_caller_s_data(self):
         field_data = make_field_data()
 
         without_controls(field_data)
 
         assert isinstance(field_data[0]["info"]["control"], BoundField)
 
-    def test_with_the_admin_s_tags_loaded_only_the_cleaned_can_be_pickled(self, admin_tags):
+    def test_with_the_admin_s_tags_loaded_field_data_is_picklable_without_bound_fields(
+        self, admin_tags
+    ):
         field_data = make_field_data()
 
         with pytest.raises((pickle.PicklingError, AttributeError)):
@@ -71,7 +73,7 @@ class TestWithoutInfo:
     def test_other_arguments_stay_as_they_are(self, value):
         assert without_info(value) is value
 
-    def test_what_is_shown_is_field_and_value(self):
+    def test_only_field_and_value_of_field_data_are_recorded(self):
         assert without_info(make_field_data()) == [{"field": "price", "value": "7"}]
 
 

@@ -18,8 +18,7 @@ from powercrud_tracking.recording.launches import (
 )
 from tests.project.models import Widget
 from tests.project.tasks import add
-
-NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
+from tests.support.rows import NAME
 
 
 def make_wrapped(cause):
@@ -45,7 +44,7 @@ def make_timeout():
 
 
 class TestQueueOptions:
-    def test_they_are_what_django_q2_and_powercrud_keep_to_themselves(self):
+    def test_the_queue_options_are_those_that_django_q2_and_powercrud_consume(self):
         source = inspect.getsource(tasks.async_task)
         kept = {name for name in launches.QUEUE_OPTIONS if f'"{name}"' in source}
 
@@ -103,23 +102,23 @@ class TestTakeTaskName:
         ],
         ids=["nothing", "another string", "a UUID last", "a UUID first", "a name of its own"],
     )
-    def test_a_uuid_in_the_last_place_is_the_name(self, task_key, args, taken):
+    def test_a_uuid_as_last_argument_is_taken_as_the_name(self, task_key, args, taken):
         assert take_task_name(task_key, args) == taken
 
 
 class TestUnderWay:
-    def test_outside_a_launch_there_is_none(self):
+    def test_outside_a_launch_no_launch_is_found(self):
         assert find_launch(NAME) is None
         assert find_launching_manager(NAME) is None
 
-    def test_inside_it_is_found_by_its_name_only(self):
+    def test_a_launch_is_found_by_its_own_name_only(self):
         with launches.begin("manager", NAME) as launch:
             found = [find_launch(NAME), find_launch("another"), find_launching_manager(NAME)]
 
         assert found == [launch, None, "manager"]
         assert find_launch(NAME) is None
 
-    def test_a_launch_inside_another_hides_it_until_it_is_over(self):
+    def test_a_nested_launch_hides_the_outer_one_until_it_ends(self):
         with launches.begin("outer", NAME):
             with launches.begin("inner", "another"):
                 inside = find_launching_manager(NAME)
@@ -127,7 +126,7 @@ class TestUnderWay:
 
         assert (inside, after) == (None, "outer")
 
-    def test_one_that_raises_is_over(self):
+    def test_a_launch_that_raises_is_over(self):
         with pytest.raises(ValueError, match="bad"), launches.begin("manager", NAME):
             raise ValueError("bad")
 
@@ -135,13 +134,15 @@ class TestUnderWay:
 
 
 class TestDescribeFailure:
-    def test_one_that_never_started_says_what_powercrud_said(self):
+    def test_the_reason_of_a_task_that_never_started_is_powercruds_message(self):
         message, result = Launch(None, NAME).describe_failure(make_wrapped(ValueError("bad")))
 
         assert message == "Failed to enqueue async task: bad"
         assert result.startswith("Traceback (most recent call last):\n")
 
-    def test_a_queryset_in_its_exception_is_not_evaluated(self, db, django_assert_num_queries):
+    def test_a_queryset_in_the_exception_of_a_launch_is_not_evaluated(
+        self, db, django_assert_num_queries
+    ):
         exc = make_wrapped(ValueError("no widgets", Widget.objects.all()))
 
         with django_assert_num_queries(0):
@@ -149,7 +150,7 @@ class TestDescribeFailure:
 
         assert message.startswith('["no widgets", "<QuerySet of project.Widget>"] : Traceback')
 
-    def test_one_that_started_says_what_the_task_raised(self):
+    def test_the_reason_of_a_task_that_started_is_what_it_raised(self):
         launch = Launch(None, NAME, is_started=True)
 
         message, result = launch.describe_failure(make_wrapped(ValueError("bad")))
@@ -158,7 +159,7 @@ class TestDescribeFailure:
         assert result.startswith("bad : Traceback (most recent call last):\n")
         assert result.endswith("ValueError: bad\n")
 
-    def test_a_timeout_speaks_for_itself(self):
+    def test_the_reason_of_a_timeout_is_the_timeout(self):
         launch = Launch(None, NAME, is_started=True)
 
         message, _ = launch.describe_failure(make_timeout())

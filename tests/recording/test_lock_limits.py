@@ -32,7 +32,7 @@ def ask_limit():
 
 @pytest.mark.django_db(transaction=True)
 class TestLimitWaiting:
-    def test_the_setting_of_the_connection_is_put_back(self):
+    def test_the_lock_timeout_of_the_connection_is_restored(self):
         before = ask_limit()
 
         with limit_waiting("default", 3):
@@ -41,7 +41,7 @@ class TestLimitWaiting:
         assert ask_limit() == before
         assert inside != before
 
-    def test_it_is_put_back_after_an_error(self):
+    def test_the_lock_timeout_is_restored_after_an_error(self):
         before = ask_limit()
 
         with pytest.raises(KeyError), limit_waiting("default", 3):
@@ -49,11 +49,11 @@ class TestLimitWaiting:
 
         assert ask_limit() == before
 
-    def test_inside_a_transaction_nothing_is_asked(self, django_assert_num_queries):
+    def test_inside_a_transaction_no_lock_timeout_is_set(self, django_assert_num_queries):
         with transaction.atomic(), django_assert_num_queries(0), limit_waiting("default"):
             pass
 
-    def test_many_writes_inside_set_it_once(self, django_assert_num_queries):
+    def test_many_writes_set_the_lock_timeout_once(self, django_assert_num_queries):
         manager = get_manager()
         using = manager.get_database()
         asked = 1 if connections[using].vendor == "postgresql" else 2
@@ -65,7 +65,7 @@ class TestLimitWaiting:
             manager.async_task_lifecycle("create", NAME)
             manager.async_task_lifecycle("start", NAME)
 
-    def test_a_database_that_does_not_answer_stops_nobody(self, monkeypatch):
+    def test_a_database_that_does_not_answer_stops_no_task(self, monkeypatch):
         reached = []
 
         def refuse(*args, **kwargs):
@@ -114,7 +114,7 @@ class TestReceiversBesideALock:
         assert f"Could not record start for task {NAME}." in caplog.text
         receivers.leave(task=package)
 
-    def test_leave_waits_no_longer_for_all_it_has_to_write(self, package):
+    def test_leave_waits_no_longer_than_two_seconds_for_all_writes(self, package):
         receivers.start(task=package)
         manager = get_manager(progress_interval=60)
         manager.update_progress(NAME, "1/2")
@@ -125,14 +125,14 @@ class TestReceiversBesideALock:
 
         assert seconds < 2 * SECONDS + SLACK
 
-    def test_end_waits_no_longer_for_all_it_has_to_write(self, package, caplog):
+    def test_end_waits_no_longer_than_two_seconds_for_all_writes(self, package, caplog):
         with holding_the_row():
             seconds = self.measure(receivers.end, package)
 
         assert SECONDS / 2 < seconds < 2 * SECONDS + SLACK
         assert f"Could not record complete for task {NAME}." in caplog.text
 
-    def test_a_start_that_waited_in_vain_is_written_when_the_task_leaves(self, package):
+    def test_a_start_that_hit_the_lock_timeout_is_written_when_the_task_leaves(self, package):
         with holding_the_row():
             receivers.start(task=package)
 
@@ -142,7 +142,9 @@ class TestReceiversBesideALock:
 
 
 class TestSqliteFile:
-    def test_a_locked_file_is_waited_no_longer(self, tmp_path, django_db_blocker):
+    def test_a_locked_sqlite_file_is_waited_for_no_longer_than_two_seconds(
+        self, tmp_path, django_db_blocker
+    ):
         settings = {**connections["default"].settings_dict, "NAME": str(tmp_path / "db")}
         settings |= {"OPTIONS": {"timeout": 30}, "ENGINE": "django.db.backends.sqlite3"}
         ours, holder = DatabaseWrapper(settings), sqlite3.connect(tmp_path / "db")

@@ -1,12 +1,10 @@
-from datetime import UTC, datetime, timedelta
-
-from django.conf import settings
+from datetime import timedelta
 
 from powercrud_tracking.lifecycle import Status
 from powercrud_tracking.recording import outcomes
 from powercrud_tracking.serialization.failures import is_failed_result
+from tests.support.rows import AT
 
-AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC if settings.USE_TZ else None)
 BULK = "powercrud.tasks.bulk_update_task"
 
 
@@ -23,7 +21,7 @@ def judge(result, *, func=BULK, progress=None, found=None, is_failed=is_failed_r
 
 
 class TestJudge:
-    def test_a_function_that_returned_something_succeeded(self):
+    def test_a_returned_value_is_a_success(self):
         assert judge(True, func="shop.tasks.sort", progress="1/2") == (Status.SUCCESS, None)
 
     def test_a_bulk_worker_that_returned_false_failed_for_the_reason_in_its_progress(self):
@@ -32,13 +30,13 @@ class TestJudge:
         assert status is Status.FAILED
         assert message.startswith("price: Too low.")
 
-    def test_progress_that_is_not_known_is_looked_for(self):
+    def test_an_unknown_last_progress_is_read_from_the_row(self):
         status, message = judge(False, found="failed update: [('price', ['Too low.'])]")
 
         assert status is Status.FAILED
         assert message.startswith("price: Too low.")
 
-    def test_without_any_progress_the_reason_is_the_result(self):
+    def test_without_progress_the_reason_is_the_result(self):
         assert judge(False) == (Status.FAILED, "The task returned False.")
 
     def test_a_failed_result_that_raises_gives_way_to_the_built_in_one(self, caplog):
@@ -67,7 +65,7 @@ class TestJudge:
 
 
 class TestRememberEnd:
-    def test_the_last_end_is_remembered(self):
+    def test_the_last_recorded_end_is_remembered(self):
         outcomes.remember_end({"django_q2_task_id": "f" * 32, "timestamp": AT})
 
         assert outcomes.is_recorded("f" * 32, AT)

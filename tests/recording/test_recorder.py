@@ -1,8 +1,7 @@
 from contextlib import nullcontext
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 import pytest
-from django.conf import settings
 from django.db import IntegrityError, connections, router, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -24,12 +23,10 @@ from tests.project.models import (
     NameOnlyRecord,
     Widget,
 )
+from tests.support.rows import AT, NAME, OTHER
 
 pytestmark = pytest.mark.django_db
 
-NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
-OTHER = "5b0f9d1e-7d3e-4e57-8a53-6f0b64c5b7de"
-AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC if settings.USE_TZ else None)
 BESPOKE = {
     "record_model": "project.BespokeRecord",
     "field_map": {"task_name": "key", "status": "state", "message": "note", "result": "payload"},
@@ -88,7 +85,7 @@ class TestOneStatement:
         assert get_verbs(captured) == ["UPDATE"]
 
     @pytest.mark.parametrize("event", ["start", "progress", "complete", "cleanup"])
-    def test_through_the_manager_it_is_the_same(self, manager, event):
+    def test_each_event_of_a_manager_is_one_statement(self, manager, event):
         manager.async_task_lifecycle("create", NAME)
 
         with capture() as captured:
@@ -103,7 +100,7 @@ class TestOneStatement:
         assert get_verbs(captured) == ["UPDATE", "UPDATE", "INSERT"]
         assert (get_row().status, get_row().progress_payload) == ("in_progress", "1/2")
 
-    def test_a_second_launch_keeps_to_the_row_that_is_there(self, recorder):
+    def test_a_create_on_an_existing_row_fills_its_empty_fields(self, recorder):
         record(recorder, Event.CREATE, NAME, {"created_at": AT, "user": "ada"})
 
         written = record(
@@ -117,7 +114,7 @@ class TestOneStatement:
         assert (get_row().user_label, get_row().func) == ("ada", "shop.tasks.sort")
 
     @pytest.mark.django_db(transaction=True)
-    def test_outside_a_transaction_there_is_no_savepoint(self, recorder):
+    def test_outside_a_transaction_no_savepoint_is_made(self, recorder):
         with capture() as captured:
             record(recorder, Event.CREATE, NAME, {"created_at": AT})
             record(recorder, Event.START, NAME, {"started_at": AT})
@@ -126,7 +123,7 @@ class TestOneStatement:
 
 
 class TestRecord:
-    def test_losing_a_task_without_a_row_makes_none(self, recorder):
+    def test_lost_without_a_row_creates_none(self, recorder):
         written = record(recorder, Event.LOST, NAME, {"message": "no sign of life"})
 
         assert written is None
@@ -148,13 +145,13 @@ class TestRecord:
 
         assert get_row().user_label == ""
 
-    def test_each_start_counts(self, recorder):
+    def test_each_start_increments_attempts(self, recorder):
         for _ in range(3):
             record(recorder, Event.START, NAME, {"started_at": AT})
 
         assert get_row().attempts == 3
 
-    def test_updated_at_moves_each_time(self, recorder):
+    def test_each_event_moves_updated_at(self, recorder):
         record(recorder, Event.CREATE, NAME, {"created_at": AT})
 
         for event in EVENTS:
@@ -162,18 +159,18 @@ class TestRecord:
             record(recorder, Event(event), NAME, {"message": "text"})
             assert timezone.now() - get_row().updated_at < timedelta(seconds=10), event
 
-    def test_a_name_as_long_as_its_field_is_kept_whole(self, recorder):
+    def test_a_task_name_as_long_as_its_field_is_stored(self, recorder):
         record(recorder, Event.CREATE, "n" * 255, {"created_at": AT})
 
         assert get_row("n" * 255).task_name == "n" * 255
 
-    def test_a_name_that_is_too_long_is_refused(self, recorder):
+    def test_a_task_name_longer_than_its_field_is_refused(self, recorder):
         with pytest.raises(ValueError, match=r"has 256 characters, its field 255\."):
             record(recorder, Event.CREATE, "n" * 256, {"created_at": AT})
 
         assert not AsyncTaskRecord.objects.exists()
 
-    def test_names_are_never_part_of_the_statement(self, recorder):
+    def test_task_names_are_parameters_of_the_statement(self, recorder):
         name = "'; DROP TABLE x; -- %s %(a)s \\"
 
         record(recorder, Event.CREATE, name, {"created_at": AT, "message": "it's 100 %s"})
@@ -181,7 +178,7 @@ class TestRecord:
 
         assert (get_row(name).status, get_row(name).message) == ("failed", 'a "b" %s \\')
 
-    def test_what_the_database_refuses_is_raised_and_no_row_remains(self):
+    def test_a_refused_insert_is_raised_and_leaves_no_row(self):
         recorder = get_recorder(DashboardConfig(record_model="project.InheritedRecord"))
 
         with pytest.raises(IntegrityError), savepoints(find_open_transactions()):
@@ -189,7 +186,7 @@ class TestRecord:
 
         assert not InheritedRecord.objects.exists()
 
-    def test_json_comes_back_as_it_went(self, recorder):
+    def test_json_values_are_read_back_unchanged(self, recorder):
         value = {"a": [1, None, True, "ä", {"b": 1.5}]}
 
         record(recorder, Event.CREATE, NAME, {"created_at": AT, "args": value})
@@ -197,7 +194,7 @@ class TestRecord:
 
         assert (get_row().task_args, get_row().result_payload) == (value, value)
 
-    def test_an_empty_json_value_is_null_in_the_database(self, recorder):
+    def test_an_empty_json_value_is_stored_as_null(self, recorder):
         record(recorder, Event.CREATE, NAME, {"created_at": AT, "args": None})
         record(recorder, Event.COMPLETE, NAME, {"result": None})
 
@@ -205,7 +202,7 @@ class TestRecord:
             task_args__isnull=True, result_payload__isnull=True
         ).exists()
 
-    def test_a_nul_in_any_text_is_harmless(self, manager):
+    def test_a_nul_character_in_any_text_is_replaced(self, manager):
         text = "a\x00b"
 
         manager.async_task_lifecycle(
@@ -261,7 +258,7 @@ class TestLost:
 
 
 class TestOwnTables:
-    def test_one_that_inherits_takes_the_project_s_values(self):
+    def test_a_table_that_inherits_takes_create_defaults(self):
         manager = get_manager(
             record_model="project.InheritedRecord", create_defaults={"tenant": "north"}
         )
@@ -272,7 +269,7 @@ class TestOwnTables:
         row = InheritedRecord.objects.get()
         assert (row.tenant, row.status, row.message) == ("north", "success", "complete")
 
-    def test_one_of_other_names_is_written_by_the_map(self):
+    def test_a_table_with_other_field_names_is_written_by_its_field_map(self):
         manager = get_manager(**BESPOKE)
 
         manager.async_task_lifecycle("create", NAME, message="Task queued")
@@ -283,7 +280,7 @@ class TestOwnTables:
         assert row.payload == '{"sorted": 2}'
 
     @pytest.mark.parametrize("event", EVENTS)
-    def test_its_auto_now_fields_move_with_each_event(self, event):
+    def test_each_event_moves_the_auto_now_fields_of_a_table(self, event):
         manager = get_manager(**BESPOKE)
         manager.async_task_lifecycle("create", NAME)
         BespokeRecord.objects.update(touched=AT, touched_on=AT.date())
@@ -294,7 +291,7 @@ class TestOwnTables:
         assert timezone.now() - row.touched < timedelta(seconds=10)
         assert abs(row.touched_on - date.today()) <= timedelta(days=1)
 
-    def test_a_name_that_is_not_kept_is_left_out(self):
+    def test_a_value_without_a_field_is_left_out(self):
         manager = get_manager(
             record_model="project.BespokeRecord",
             field_map={"task_name": "key", "status": "state", "message": None},
@@ -307,7 +304,7 @@ class TestOwnTables:
             "",
         )
 
-    def test_a_table_with_nothing_but_a_name_takes_every_event_once(self):
+    def test_a_table_with_a_task_name_only_takes_every_event(self):
         manager = get_manager(record_model="project.NameOnlyRecord")
 
         for event in ("create", *EVENTS, "create"):
@@ -315,7 +312,7 @@ class TestOwnTables:
 
         assert NameOnlyRecord.objects.values_list("task_name", flat=True).get() == NAME
 
-    def test_a_table_with_nothing_but_a_name_costs_one_statement_an_event(self):
+    def test_a_table_with_a_task_name_only_costs_one_statement_an_event(self):
         recorder = get_recorder(DashboardConfig(record_model="project.NameOnlyRecord"))
 
         with capture(NameOnlyRecord) as captured:
@@ -358,7 +355,7 @@ class TestCallersTransaction:
         assert set(Widget.objects.values_list("name", flat=True)) == {"before", "after"}
         assert get_row().status == Status.PENDING
 
-    def test_a_launch_of_a_known_name_leaves_the_caller_s_rows_committed(self, manager):
+    def test_a_launch_under_a_known_name_leaves_the_caller_s_rows_committed(self, manager):
         manager.async_task_lifecycle("create", NAME, user="ada")
 
         with transaction.atomic():
@@ -369,7 +366,7 @@ class TestCallersTransaction:
         assert set(Widget.objects.values_list("name", flat=True)) == {"before", "after"}
         assert get_row().user_label == "ada"
 
-    def test_what_we_write_is_gone_if_the_caller_rolls_back(self, manager):
+    def test_a_recorded_event_is_rolled_back_with_the_caller_s_transaction(self, manager):
         alias = get_connection().alias
 
         with transaction.atomic(using=alias):
@@ -378,9 +375,7 @@ class TestCallersTransaction:
 
         assert not AsyncTaskRecord.objects.exists()
 
-    def test_a_transaction_that_is_broken_already_only_costs_a_line_in_the_log(
-        self, manager, caplog
-    ):
+    def test_recording_in_a_broken_transaction_is_logged_and_not_raised(self, manager, caplog):
         alias = get_connection().alias
 
         with transaction.atomic(using=alias):
@@ -421,13 +416,13 @@ def elsewhere(db, tmp_path, settings):
 
 class TestRouter:
     @pytest.mark.parametrize("event", ["create", *EVENTS])
-    def test_events_are_written_where_the_router_says(self, manager, elsewhere, event):
+    def test_events_are_written_to_the_database_of_the_router(self, manager, elsewhere, event):
         manager.async_task_lifecycle(event, NAME, message="text")
         manager.async_task_lifecycle("start", NAME)
 
         assert AsyncTaskRecord.objects.using("elsewhere").get().task_name == NAME
 
-    def test_lost_tasks_are_written_where_the_router_says(self, recorder, elsewhere):
+    def test_lost_tasks_are_written_to_the_database_of_the_router(self, recorder, elsewhere):
         record(recorder, Event.CREATE, NAME, {"created_at": AT})
 
         written = recorder.update_many([make_lost(NAME, timezone.now() + timedelta(hours=2))])
@@ -435,14 +430,14 @@ class TestRouter:
         assert [event.task_name for event in written] == [NAME]
         assert AsyncTaskRecord.objects.using("elsewhere").get().status == Status.LOST
 
-    def test_a_savepoint_is_made_there(self, manager, elsewhere):
+    def test_the_savepoint_is_made_in_the_database_of_the_router(self, manager, elsewhere):
         with transaction.atomic(using="elsewhere"), capture() as captured:
             manager.async_task_lifecycle("create", NAME)
 
         assert [query["sql"].split()[0] for query in captured] == ["SAVEPOINT", "INSERT", "RELEASE"]
 
 
-def test_a_column_with_a_default_of_the_database_takes_our_value(settings):
+def test_a_column_with_a_database_default_takes_the_value_of_the_event(settings):
     settings.POWERCRUD_ASYNC_DASHBOARD = {
         "RECORD_MODEL": "project.DefaultedRecord",
         "CREATE_DEFAULTS": {"tenant": "north"},
@@ -465,7 +460,7 @@ def return_a_typo(task_name, payload):
 
 
 @pytest.mark.parametrize(("function", "message"), [("return_none", ""), ("return_a_typo", "kept")])
-def test_wrong_create_defaults_cost_no_row(settings, caplog, function, message):
+def test_a_row_is_written_in_spite_of_wrong_create_defaults(settings, caplog, function, message):
     settings.POWERCRUD_ASYNC_DASHBOARD = {"CREATE_DEFAULTS": f"{__name__}.{function}"}
 
     get_manager().async_task_lifecycle("start", "task")
@@ -476,7 +471,7 @@ def test_wrong_create_defaults_cost_no_row(settings, caplog, function, message):
 
 @pytest.mark.django_db(transaction=True, databases="__all__")
 @pytest.mark.parametrize("by_hand", [False, True], ids=["atomic", "by hand"])
-def test_a_read_that_fails_leaves_the_caller_s_transaction_whole(by_hand):
+def test_a_failing_read_does_not_break_the_caller_s_transaction(by_hand):
     using = connections[router.db_for_write(AsyncTaskRecord)]
     table = AsyncTaskRecord._meta.db_table
     manager = get_manager()

@@ -1,7 +1,4 @@
-from datetime import UTC, datetime
-
 import pytest
-from django.conf import settings
 from django.db import connections, router
 
 from powercrud_tracking.config.dashboard_config import DashboardConfig
@@ -10,11 +7,10 @@ from powercrud_tracking.models import AsyncTaskRecord
 from powercrud_tracking.recording.statements import Compiler, get_adapter
 from powercrud_tracking.records.mapping import get_record_map
 from tests.project.models import NameOnlyRecord
+from tests.support.rows import AT, NAME
 
 pytestmark = pytest.mark.django_db
 
-NAME = "0c9a4fd6-3a0a-4f0d-9f5b-2f1d2c1b7a10"
-AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC if settings.USE_TZ else None)
 BESPOKE = DashboardConfig(
     record_model="project.BespokeRecord",
     field_map={"task_name": "key", "status": "state", "message": "note"},
@@ -60,7 +56,9 @@ class TestUpdate:
         ],
         ids=["another event", "other values", "another status"],
     )
-    def test_another_shape_is_another_statement(self, build, event, values, incoming):
+    def test_events_of_different_shapes_have_different_statements(
+        self, build, event, values, incoming
+    ):
         sql, _ = build(Event.FAIL, {"message": ""})
 
         other, _ = build(event, values, incoming=incoming)
@@ -76,13 +74,13 @@ class TestUpdate:
 
         assert get_assigned(sql, connection)[-1] == "status"
 
-    def test_an_event_that_moves_no_status_does_not_name_it(self, build, connection):
+    def test_an_event_that_changes_no_status_does_not_assign_it(self, build, connection):
         sql, _ = build(Event.CREATE, {"user": "ada"})
 
         assert get_assigned(sql, connection) == ["updated_at", "user_label"]
 
     @pytest.mark.parametrize("event", Event)
-    def test_a_value_is_a_parameter_and_never_text(self, build, event):
+    def test_values_are_parameters_and_not_text(self, build, event):
         values = dict.fromkeys(("message", "user", "progress", "result", "worker"), "Zebra")
 
         sql, parameters = build(event, values, task_name="Yak")
@@ -92,13 +90,13 @@ class TestUpdate:
         assert parameters[-1] == "Yak"
         assert sql.count("%s") == len(parameters)
 
-    def test_a_name_that_the_event_does_not_write_is_left_out(self, build):
+    def test_names_that_the_event_does_not_write_are_left_out(self, build):
         sql, parameters = build(Event.PROGRESS, {"progress": "1/2", "message": "text"})
 
         assert "message" not in sql
         assert "text" not in parameters
 
-    def test_a_row_with_nothing_to_write_is_still_looked_for(self, connection):
+    def test_an_event_with_nothing_to_write_still_looks_for_the_row(self, connection):
         compiler = Compiler(get_record_map(DashboardConfig(record_model="project.NameOnlyRecord")))
         quote = connections["default"].ops.quote_name
 
@@ -120,7 +118,7 @@ class TestUpdate:
 
 
 class TestInsert:
-    def test_the_key_is_left_to_the_database(self):
+    def test_an_insert_leaves_the_primary_key_to_the_database(self):
         connection = connections["default"]
         compiler = Compiler(get_record_map(DashboardConfig(record_model="project.NameOnlyRecord")))
         quote = connection.ops.quote_name
@@ -131,7 +129,7 @@ class TestInsert:
         assert sql.partition(" ON CONFLICT")[0] == insert
         assert parameters == [NAME]
 
-    def test_all_other_columns_are_given(self, connection):
+    def test_an_insert_gives_all_other_columns(self, connection):
         compiler = Compiler(get_record_map(DashboardConfig()))
 
         sql, parameters = compiler.build_insert(connection, AsyncTaskRecord(task_name=NAME))
@@ -139,7 +137,7 @@ class TestInsert:
         assert sql.count("%s") == len(parameters) == len(AsyncTaskRecord._meta.concrete_fields) - 1
 
     @pytest.mark.parametrize("names", [(), ("user", "args", "created_at")], ids=str)
-    def test_without_an_instance_it_is_the_same(self, connection, names):
+    def test_an_insert_without_an_instance_is_the_same_statement(self, connection, names):
         compiler = Compiler(get_record_map(DashboardConfig()))
         values = {"user": "ada", "args": [1, "ä"], "created_at": AT}
         given = {name: values[name] for name in names}
@@ -164,7 +162,7 @@ class TestInsert:
         ("model", "is_plain"),
         [("project.BespokeRecord", True), ("project.DefaultedRecord", True)],
     )
-    def test_models_of_a_project_are_plain_too(self, model, is_plain):
+    def test_only_plain_models_are_inserted_without_an_instance(self, model, is_plain):
         field_map = {"task_name": "key"} if model == "project.BespokeRecord" else {}
         config = DashboardConfig(record_model=model, field_map=field_map)
 
@@ -172,7 +170,7 @@ class TestInsert:
 
 
 @pytest.mark.parametrize("field", AsyncTaskRecord._meta.concrete_fields, ids=lambda f: f.name)
-def test_a_value_is_adapted_as_its_field_does(connection, field):
+def test_values_are_adapted_as_by_their_field(connection, field):
     values = {
         "CharField": "ä",
         "TextField": "a\nb",

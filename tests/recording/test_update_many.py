@@ -57,7 +57,7 @@ def sent():
 
 
 class TestRecordEnds:
-    def test_each_shape_of_event_is_one_statement(self, manager):
+    def test_many_ends_cost_one_statement_for_each_shape_of_event(self, manager):
         names = [f"task-{n}" for n in range(20)]
         make_rows(*names)
 
@@ -86,7 +86,7 @@ class TestRecordEnds:
             (None, at + timedelta(seconds=1)),
         ]
 
-    def test_a_late_failure_does_not_overwrite_a_success(self, manager):
+    def test_a_late_failure_among_many_ends_does_not_overwrite_a_success(self, manager):
         make_rows("a", status=Status.SUCCESS)
         make_rows("b")
 
@@ -95,13 +95,13 @@ class TestRecordEnds:
         assert get_rows() == [("a", "success", True), ("b", "failed", True)]
         assert AsyncTaskAttempt.objects.get().task_name == "b"
 
-    def test_a_row_that_is_gone_costs_the_others_nothing(self, manager):
+    def test_a_deleted_row_costs_the_other_ends_nothing(self, manager):
         make_rows("a")
 
         assert manager.record_ends(make_tasks("a", "gone")) == ["a"]
         assert get_rows() == [("a", "success", True)]
 
-    def test_signals_come_once_for_each_event_in_the_order_of_a_life(self, manager, sent):
+    def test_many_ends_send_one_signal_for_each_event_in_order(self, manager, sent):
         make_rows("a", "b")
 
         manager.record_ends({"a": make_task("a"), "b": make_task("b", success=False, result="x")})
@@ -113,7 +113,7 @@ class TestRecordEnds:
             ("b", "cleanup", "failed"),
         ]
 
-    def test_failed_attempts_are_kept_with_one_query_and_one_insert(self, manager):
+    def test_many_failed_attempts_are_kept_with_one_query_and_one_insert(self, manager):
         names = [f"task-{n}" for n in range(20)]
         make_rows(*names)
 
@@ -122,7 +122,7 @@ class TestRecordEnds:
         kept = AsyncTaskAttempt.objects.values_list("task_name", "message")
         assert dict(kept) == {name: f"{name} is bad" for name in names}
 
-    def test_a_table_of_a_view_gets_its_own_ends(self):
+    def test_ends_are_written_to_the_table_of_their_view(self):
         make_rows("a")
 
         get_manager(field_map={"result": None}).record_ends(make_tasks("a", result="not stored"))
@@ -130,7 +130,7 @@ class TestRecordEnds:
         row = AsyncTaskRecord.objects.get()
         assert (row.status, row.result_payload) == ("success", None)
 
-    def test_a_subclass_that_overrides_the_lifecycle_sees_each_end(self):
+    def test_an_overridden_lifecycle_sees_each_of_many_ends(self):
         seen = []
 
         class ShopManager(ModelTrackingAsyncManager):
@@ -146,7 +146,7 @@ class TestRecordEnds:
         assert get_rows() == [("a", "success", True)]
 
 
-def test_an_update_that_the_database_refuses_spoils_no_other(caplog, monkeypatch):
+def test_a_refused_update_spoils_no_other_end(caplog, monkeypatch):
     make_rows("a", "b")
     recorder = get_recorder(get_manager().config)
     too_long = {"func": "f" * 300, "queue_id": object()}

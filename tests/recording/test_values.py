@@ -1,9 +1,7 @@
 import functools
 import json
-from datetime import UTC, datetime
 
 import pytest
-from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 
@@ -18,8 +16,8 @@ from powercrud_tracking.recording.values import (
 )
 from powercrud_tracking.records.mapping import get_record_map
 from tests.project.models import Widget
+from tests.support.rows import AT
 
-AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC if settings.USE_TZ else None)
 BESPOKE = DashboardConfig(
     record_model="project.BespokeRecord",
     field_map={"task_name": "key", "status": "state", "message": "note", "args": "payload"},
@@ -69,16 +67,16 @@ class TestFit:
             "a truth",
         ],
     )
-    def test_a_value_takes_the_form_of_its_field(self, name, value, fitted):
+    def test_values_are_converted_for_their_field(self, name, value, fitted):
         assert make_builder().fit(name, value) == fitted
 
-    def test_a_value_whose_field_the_table_lacks_is_nothing(self):
+    def test_a_value_whose_field_the_table_lacks_is_none(self):
         assert make_builder(BESPOKE).fit("worker", "host:1") is None
 
     def test_json_in_a_text_field_is_text(self):
         assert make_builder(BESPOKE).fit("args", [1, "a"]) == '[1, "a"]'
 
-    def test_nothing_is_longer_than_the_limit(self):
+    def test_no_value_is_longer_than_payload_limit(self):
         builder = make_builder(DashboardConfig(payload_limit=100))
 
         text = builder.fit("message", "ä" * 500)
@@ -87,7 +85,7 @@ class TestFit:
         assert len(text.encode()) <= 100
         assert len(json.dumps(stored)) <= 100
 
-    def test_the_patterns_of_the_configuration_redact(self):
+    def test_values_are_redacted_by_the_configured_patterns(self):
         builder = make_builder(DashboardConfig(redact=("colou?r",)))
 
         stored = builder.fit("extra", {"Color": 1, "password": 2})
@@ -109,10 +107,10 @@ class TestBuild:
         ],
         ids=[str(event) for event in Event],
     )
-    def test_it_names_only_what_the_table_of_events_writes(self, event, values):
+    def test_only_values_that_the_rules_write_are_built(self, event, values):
         assert values.keys() <= TABLE[event].writes.keys()
 
-    def test_create(self):
+    def test_values_of_create(self):
         user = get_user_model()(pk=7, username="ada")
 
         values = make_builder().build_create(
@@ -146,7 +144,7 @@ class TestBuild:
             "created_at": AT,
         }
 
-    def test_create_with_nothing(self):
+    def test_values_of_create_without_a_payload(self):
         values = make_builder().build_create({"timestamp": AT})
 
         assert values == {
@@ -163,24 +161,24 @@ class TestBuild:
             "created_at": AT,
         }
 
-    def test_an_anonymous_user_has_no_key(self):
+    def test_an_anonymous_user_has_no_launched_by_id(self):
         values = make_builder().build_create({"user": AnonymousUser()})
 
         assert (values["user"], values["launched_by_id"]) == ("", "")
 
-    def test_plumbing_is_no_argument(self):
+    def test_internal_arguments_are_left_out(self):
         kwargs = {**dict.fromkeys(PLUMBING, "x"), "depth": 2}
 
         values = make_builder().build_create({"task_kwargs": kwargs})
 
         assert values["kwargs"] == {"depth": 2}
 
-    def test_a_function_is_called_by_its_path(self):
+    def test_a_function_is_stored_as_its_path(self):
         values = make_builder().build_create({"func": get_failure})
 
         assert values["func"] == "powercrud_tracking.recording.values.get_failure"
 
-    def test_a_queryset_is_not_evaluated(self, django_assert_num_queries, db):
+    def test_a_queryset_in_the_arguments_is_not_evaluated(self, django_assert_num_queries, db):
         with django_assert_num_queries(0):
             values = make_builder().build_create(
                 {"affected_objects": Widget.objects.all(), "task_args": [Widget.objects.all()]},
@@ -188,14 +186,14 @@ class TestBuild:
 
         assert values["objects"] == "widgets (queryset)"
 
-    def test_a_generator_is_not_consumed(self):
+    def test_a_generator_in_the_arguments_is_not_consumed(self):
         numbers = iter([1, 2])
 
         make_builder().build_create({"affected_objects": numbers, "task_args": [numbers]})
 
         assert list(numbers) == [1, 2]
 
-    def test_start(self):
+    def test_values_of_start(self):
         values = make_builder().build_start(
             {"worker": "host:1", "func": "math.floor", "timestamp": AT}
         )
@@ -206,7 +204,7 @@ class TestBuild:
             "math.floor",
         )
 
-    def test_progress_never_brings_a_message(self):
+    def test_progress_has_no_message(self):
         values = make_builder().build_progress(
             {"message": "1/2", "progress_payload": "2/2", "timestamp": AT}
         )
@@ -218,14 +216,14 @@ class TestBuild:
 
         assert values == {"progress": "1/2"}
 
-    def test_complete(self):
+    def test_values_of_complete(self):
         values = make_builder().build_end(
             Status.SUCCESS, "done", {"result": {"n": 1}, "timestamp": AT}
         )
 
         assert values == {"result": {"n": 1}, "message": "done", "completed_at": AT}
 
-    def test_complete_without_a_message_leaves_the_row_s(self):
+    def test_complete_without_a_message_leaves_that_of_the_row(self):
         values = make_builder().build_end(Status.SUCCESS, None, {"timestamp": AT})
 
         assert values == {"result": None, "completed_at": AT}
@@ -239,7 +237,7 @@ class TestBuild:
 
         assert values == {"result": text, "message": "ValueError: bad", "failed_at": AT}
 
-    def test_lost(self):
+    def test_values_of_lost(self):
         assert make_builder().build_lost("Lost.", AT) == {"message": "Lost.", "failed_at": AT}
 
     @pytest.mark.parametrize(
@@ -252,12 +250,12 @@ class TestBuild:
         ],
         ids=str,
     )
-    def test_cleanup_brings_the_end_time_of_its_status(self, incoming, end_time):
+    def test_cleanup_has_the_end_time_of_its_status(self, incoming, end_time):
         values = make_builder().build_cleanup(incoming, None, {"timestamp": AT})
 
         assert values == {"cleaned": True, **end_time}
 
-    def test_cleanup_brings_message_and_result_if_it_has_them(self):
+    def test_cleanup_has_message_and_result_if_given(self):
         values = make_builder().build_cleanup(None, "gone", {"result": 0, "timestamp": AT})
 
         assert values == {"cleaned": True, "message": "gone", "result": 0}
@@ -282,13 +280,13 @@ class TestBuild:
 
 
 class TestCallOrFallBack:
-    def test_one_that_raises_is_logged_by_name(self, caplog):
+    def test_a_function_of_the_project_that_raises_is_logged_by_name(self, caplog):
         result = call_or_fall_back(int, str, "x")
 
         assert result == "x"
         assert "<class 'int'> raised; the built-in one is used instead." in caplog.text
 
-    def test_one_that_works_is_used(self):
+    def test_a_function_of_the_project_that_works_is_used(self):
         assert call_or_fall_back(int, str, "3") == 3
 
 
@@ -316,10 +314,10 @@ class TestGetFailure:
             "an empty message",
         ],
     )
-    def test_the_reason_is_one_line(self, payload, reason):
+    def test_the_reason_of_a_failure_is_one_line(self, payload, reason):
         assert get_failure(payload).reason == reason
 
-    def test_a_message_of_its_own_keeps_class_and_traceback(self):
+    def test_a_failure_with_a_message_keeps_class_and_traceback(self):
         failure = get_failure({"message": "no stock", "result": self.TEXT})
 
         assert failure.exception_class == "ValueError"
