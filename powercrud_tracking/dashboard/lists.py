@@ -66,7 +66,7 @@ class AbstractRecordList(RecordPage):
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         # Not in setup(): VISIBLE may rely on it that somebody has logged in.
         self.visible = self.get_visible_rows()
-        self.has_status = "status" in self.visible.names
+        self.has_status = self.visible.stores("status")
         asked = request.GET.get("status", "")
         self.tab = asked if self.has_status and asked in STATUSES else ""
         self.statuses = STATUSES[self.tab][1]

@@ -34,8 +34,6 @@ def prune(config: DashboardConfig, *, days: int | None = None, dry_run: bool = F
     """
     if days is not None and days < 0:
         raise ValueError(f"days must be 0 or more, got {days}.")
-    if "status" not in mapping.get_record_map(config).fields:
-        return 0
     rows = reading.get_rows(config, using=router.db_for_write(mapping.get_record_map(config).model))
     removed = 0
     for status, kept in _get_retention(config.retention_days if days is None else days):

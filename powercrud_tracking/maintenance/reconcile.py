@@ -62,7 +62,7 @@ def reconcile(
     config = manager.config
     cutoff = find_past(seconds=config.lost_after if older_than is None else older_than)
     report = Reconciled()
-    if cutoff is None or "status" not in mapping.get_record_map(config).fields:
+    if cutoff is None:
         return report
     silent = reading.get_rows(config).open().silent_since(cutoff)
     evidence = None
@@ -74,8 +74,6 @@ def reconcile(
 
 
 def _get_queue_names(rows: AsyncTaskRecordQuerySet) -> set[str]:
-    if "cluster" not in rows.names:
-        return set()
     return {name for (name,) in rows.distinct().get_values("cluster") if name}
 
 

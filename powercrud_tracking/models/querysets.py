@@ -1,4 +1,4 @@
-"""The reads of a record table: they have names, chain, and speak in logical names."""
+"""The queryset of a record table: named reads that chain, by logical names."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -12,17 +12,18 @@ from powercrud_tracking.config.dashboard_config import DEFAULT_FIELDS
 from powercrud_tracking.lifecycle import FINISHED, OPEN, Status
 
 END_TIMES = ("completed_at", "failed_at", "updated_at", "created_at")
-"""Logical names of what tells when a task ended, the best first."""
+"""Logical names of the columns that tell when a task ended, the best first."""
 
+_PAYLOADS = ("args", "kwargs", "result", "extra")
 _RUN = ("task_name", "status", "created_at", "started_at", "completed_at", "failed_at")
 
 
 def find_key(field: Any, text: str) -> Any:
-    """Return a key that somebody wrote so; ``None`` if no row can have it.
+    """Return the value that a text stands for in a key field; ``None`` if no row can have it.
 
     Args:
-        field: of the key.
-        text: anything.
+        field: a primary key, or a foreign key.
+        text: from an address.
     """
     field = field.target_field if field.is_relation else field
     try:
@@ -35,9 +36,9 @@ def find_key(field: Any, text: str) -> Any:
 
 
 class _Part(models.Subquery):
-    # By name: beside it, rows that are distinct bring what they are in the order of.
+    # By name: a distinct queryset also selects the columns that it is ordered by.
     template = "SELECT part.row_key FROM (%(subquery)s) part"
-    # Where no row can be found, the whole is not asked.
+    # Without a part that can have rows, the whole query is not sent.
     empty_result_set_value = NotImplemented
 
 
@@ -48,10 +49,11 @@ class _AnyOf(models.Func):
 
 
 class AsyncTaskRecordQuerySet(models.QuerySet[Any]):
-    """Reads that have names and chain like a sentence.
+    """Named reads that chain: ``open().silent_since(an_hour_ago).newest_first()``.
 
-    They speak in logical names: ``records.get_rows()`` binds the same vocabulary to a
-    project's own table.
+    They go by logical names: ``records.get_rows()`` binds them to the fields of a project's own
+    table. A logical name that the table does not store is NULL in every row: its value is
+    ``None``, no condition on it is met, and it sorts nothing.
     """
 
     names: Mapping[str, str] = DEFAULT_FIELDS
@@ -65,39 +67,48 @@ class AsyncTaskRecordQuerySet(models.QuerySet[Any]):
         """Return these rows, read by other field names.
 
         Args:
-            names: logical name to field name, of those that the table has.
+            names: logical name to field name, of those that the table stores.
         """
         clone = self._clone()
         clone.names = names
         return clone
 
+    # --- what the table stores ----------------------------------------------------------
+
+    def stores(self, *logical: str) -> bool:
+        """Return whether the table has a field for each of these logical names."""
+        return all(name in self.names for name in logical)
+
+    def _get_fields(self, *logical: str) -> list[str]:
+        """Return the field names for these logical names, of those that the table stores."""
+        return [self.names[name] for name in logical if name in self.names]
+
     def _where(self, logical: str, value: Any, lookup: str = "exact") -> Self:
-        name = self.names.get(logical)
-        return self if name is None else self.filter(**{f"{name}__{lookup}": value})
+        for name in self._get_fields(logical):
+            return self.filter(**{f"{name}__{lookup}": value})
+        return self.none()
+
+    # --- conditions ---------------------------------------------------------------------
 
     def named_task(self, task_name: str) -> Self:
         """Return the row of one task."""
-        # No text that is stored has a NUL, and PostgreSQL refuses to look for one.
+        # No stored text has a NUL, and PostgreSQL refuses to look for one.
         return self.none() if "\0" in task_name else self._where("task_name", task_name)
 
     def named_tasks(self, task_names: Iterable[str]) -> Self:
         """Return the rows of several tasks."""
         return self._where("task_name", list(task_names), "in")
 
-    def get_task_names(self) -> list[str]:
-        """Return the names of these tasks."""
-        return list(self.values_list(self.names["task_name"], flat=True))
-
     def with_status(self, statuses: Iterable[Status | str]) -> Self:
         """Return the rows with one of these statuses."""
         return self._where("status", sorted(statuses), "in")
 
     def open(self) -> Self:
-        """Return the tasks that have not ended."""
+        """Return the queued and running tasks."""
         return self.with_status(OPEN)
 
     def finished(self) -> Self:
-        """Return the tasks that have ended, one way or another."""
+        """Return the tasks that have ended, whatever their end was."""
         return self.with_status(FINISHED)
 
     def of_func(self, func: str) -> Self:
@@ -105,48 +116,26 @@ class AsyncTaskRecordQuerySet(models.QuerySet[Any]):
         return self._where("func", func)
 
     def labelled(self, user: str) -> Self:
-        """Return the tasks of whom the table knows no more than this label."""
+        """Return the tasks whose user has this label."""
         return self._where("user", user)
 
     def launched_by_key(self, key: str) -> Self:
         """Return the tasks that the user with this primary key queued."""
-        name = self.names.get("launched_by_id")
-        if name is None:
-            return self
-        # A project's column may be a number or a foreign key, which holds no other text.
-        found = find_key(self.model._meta.get_field(name), key)
-        return self.none() if found is None else self.filter(**{name: found})
-
-    def get_latest_runs(self, func: str, most: int) -> list[dict[str, Any]]:
-        """Return when the newest runs of a function began and ended, by logical names.
-
-        None, if the table does not keep the function.
-
-        Args:
-            func: its dotted path.
-            most: how many at the most.
-        """
-        if "func" not in self.names:
-            return []
-        kept = [logical for logical in _RUN if logical in self.names]
-        rows = self.of_func(func).newest_first().values_list(*(self.names[each] for each in kept))
-        return [dict(zip(kept, row, strict=True)) for row in rows[:most]]
+        for name in self._get_fields("launched_by_id"):
+            # A project's column may be a number or a foreign key, which holds no other text.
+            found = find_key(self.model._meta.get_field(name), key)
+            return self.none() if found is None else self.filter(**{name: found})
+        return self.none()
 
     def launched_by(self, user: Any) -> Self:
-        """Return the tasks that this user queued; none for somebody without a key."""
+        """Return the tasks that this user queued; none for an anonymous one."""
         key = getattr(user, "pk", None)
-        if key is None or "launched_by_id" not in self.names:
-            return self.none()
-        return self.launched_by_key(str(key))
+        return self.none() if key is None else self.launched_by_key(str(key))
 
     def silent_since(self, cutoff: datetime) -> Self:
-        """Return the tasks that have given no sign of life since then.
-
-        None, if the table keeps no time from which that could be known.
-        """
-        for logical in ("updated_at", "created_at"):
-            if logical in self.names:
-                return self._where(logical, cutoff, "lt")
+        """Return the tasks without an event since then."""
+        for name in self._get_fields("updated_at", "created_at"):
+            return self.filter(**{f"{name}__lt": cutoff})
         return self.none()
 
     def queued_since(self, at: Any) -> Self:
@@ -157,43 +146,100 @@ class AsyncTaskRecordQuerySet(models.QuerySet[Any]):
         """Return the tasks that were queued before then."""
         return self._where("created_at", at, "lt")
 
+    def failed_at(self, at: datetime) -> Self:
+        """Return the tasks that failed or were lost at exactly this time."""
+        return self._where("failed_at", at)
+
+    def ended_before(self, cutoff: datetime) -> Self:
+        """Return the tasks that ended before then, by the best time that each row has."""
+        times = self._get_fields(*END_TIMES)
+        if not times:
+            return self.none()
+        ended = Coalesce(*times) if len(times) > 1 else models.F(times[0])
+        return self.alias(_ended=ended).filter(_ended__lt=cutoff)
+
     def on_objects(self, text: str) -> Self:
-        """Return the tasks whose objects have this in their label, whatever its case."""
+        """Return the tasks whose label of objects contains this text, in any case."""
         return self._where("objects", text, "icontains")
 
     def mentioning(self, word: str) -> Self:
-        """Return the tasks with this in their name, message or objects, whatever its case."""
-        names = [self.names[n] for n in ("task_name", "message", "objects") if n in self.names]
+        """Return the tasks whose name, message or objects contain this word, in any case."""
         anywhere = models.Q()
-        for name in names:
+        for name in self._get_fields("task_name", "message", "objects"):
             anywhere |= models.Q(**{f"{name}__icontains": word})
         return self.filter(anywhere)
+
+    def with_keys(self, keys: Iterable[Any]) -> Self:
+        """Return the rows with these primary keys."""
+        return self.filter(pk__in=list(keys))
+
+    def beyond_key(self, key: Any) -> Self:
+        """Return the rows with a greater primary key, ordered by it."""
+        return self.filter(pk__gt=key).order_by("pk")
+
+    # --- values -------------------------------------------------------------------------
+
+    def get_values(self, *logical: str) -> list[tuple[Any, ...]]:
+        """Return these columns of the rows, by logical names."""
+        null = models.Value(None, output_field=models.TextField())
+        return list(self.values_list(*(self.names.get(name, null) for name in logical)))
+
+    def get_task_names(self) -> list[str]:
+        """Return the names of these tasks."""
+        return list(self.values_list(self.names["task_name"], flat=True))
+
+    def get_latest_runs(self, func: str, most: int) -> list[dict[str, Any]]:
+        """Return the times and statuses of the newest runs of a function, by logical names.
+
+        Args:
+            func: its dotted path.
+            most: the maximum number of runs.
+        """
+        runs = self.of_func(func).newest_first()[:most].get_values(*_RUN)
+        return [dict(zip(_RUN, values, strict=True)) for values in runs]
 
     def find_time_of_newest(self, number: int) -> datetime | None:
         """Return when the last of this many newest tasks was queued, in one query.
 
-        ``None``, if there is no task, or the table keeps no such time.
+        ``None`` if there is no task, or no such time.
         """
-        created = self.names.get("created_at")
-        if created is None:
-            return None
-        newest = self.order_by(f"-{created}").values(created)[:number]
-        at: datetime | None = newest.aggregate(at=models.Min(created))["at"]
-        return at
+        for name in self._get_fields("created_at"):
+            newest = self.by_time_of_queueing().values(name)[:number]
+            at: datetime | None = newest.aggregate(at=models.Min(name))["at"]
+            return at
+        return None
+
+    def without_payloads(self) -> Self:
+        """Return the rows without the columns that may be long and that no list shows."""
+        return self.defer(*self._get_fields(*_PAYLOADS))
+
+    # --- order and position -------------------------------------------------------------
+
+    def newest_first(self) -> Self:
+        """Return the rows in the order of the pages: by the time of queueing, then by key."""
+        for name in self._get_fields("created_at"):
+            # Databases sort NULL differently. Where there is none, an index has the order.
+            nulls_last = models.F(name).desc(nulls_last=True)
+            return self.order_by(nulls_last if self._is_nullable(name) else f"-{name}", "-pk")
+        return self.order_by("-pk")
+
+    def oldest_first(self) -> Self:
+        """Return the rows in the reverse order of ``newest_first()``."""
+        return self.newest_first().reverse()
 
     def by_time_of_queueing(self) -> Self:
         """Return the newest rows first by that time alone, which an index has in order."""
-        return self.order_by(f"-{self.names['created_at']}")
+        return self.order_by(*(f"-{name}" for name in self._get_fields("created_at")))
 
     def first_of_each(self, statuses: Iterable[Status | str], size: int) -> Self:
         """Return the first rows of each of these statuses, in the order of these rows.
 
-        Asked for together, a database sorts all of them before it takes the first, or walks
-        past all that have another status.
+        In one query for all statuses, a database sorts all rows before it takes the first, or
+        reads past all rows of another status.
 
         Args:
-            statuses: of which rows are wanted.
-            size: how many of each at the most.
+            statuses: the statuses.
+            size: the maximum number of rows of each.
         """
         parts = [
             _Part(self.with_status([each])[:size].values(row_key=models.F("pk")))
@@ -201,60 +247,6 @@ class AsyncTaskRecordQuerySet(models.QuerySet[Any]):
         ]
         rows = type(self)(self.model, using=self.db).named(self.names)
         return rows.filter(pk__in=_AnyOf(*parts)).order_by(*self.query.order_by)
-
-    def get_values(self, *logical: str) -> list[tuple[Any, ...]]:
-        """Return these columns of the rows, by logical names; ``None`` for what is not kept."""
-        kept = [name for name in logical if name in self.names]
-        values = self.values_list(*(self.names[name] for name in kept))
-        if len(kept) == len(logical):
-            return list(values)
-        lacking = [None] * (len(logical) - len(kept))
-        order = [*kept, *(name for name in logical if name not in self.names)]
-        places = [order.index(name) for name in logical]
-        return [tuple((*row, *lacking)[place] for place in places) for row in values]
-
-    def failed_at(self, at: datetime) -> Self:
-        """Return the tasks that failed or were lost at exactly this time."""
-        return self._where("failed_at", at)
-
-    def ended_before(self, cutoff: datetime) -> Self:
-        """Return the tasks that ended before then, by the best time that the table keeps."""
-        times = [self.names[logical] for logical in END_TIMES if logical in self.names]
-        if not times:
-            return self.none()
-        ended = Coalesce(*times) if len(times) > 1 else models.F(times[0])
-        return self.alias(_ended=ended).filter(_ended__lt=cutoff)
-
-    def newest_first(self) -> Self:
-        """Return the rows in the order in which people read them."""
-        created = self.names.get("created_at")
-        if created is None:
-            return self.order_by("-pk")
-        if self._may_lack(created):
-            return self.order_by(models.F(created).desc(nulls_last=True), "-pk")
-        return self.order_by(f"-{created}", "-pk")
-
-    def _may_lack(self, name: str) -> bool:
-        # Databases do not agree on where such rows stand; the order of an index is not given up
-        # where there are none.
-        return bool(self.model._meta.get_field(name).null)
-
-    def with_keys(self, keys: Iterable[Any]) -> Self:
-        """Return the rows with these primary keys."""
-        return self.filter(pk__in=list(keys))
-
-    def beyond_key(self, key: Any) -> Self:
-        """Return the rows with a greater primary key, in the order of these keys."""
-        return self.filter(pk__gt=key).order_by("pk")
-
-    def without_payloads(self) -> Self:
-        """Return the rows without what may be long and no list shows."""
-        heavy = ("args", "kwargs", "result", "extra")
-        return self.defer(*(self.names[logical] for logical in heavy if logical in self.names))
-
-    def oldest_first(self) -> Self:
-        """Return the rows in the other order."""
-        return self.newest_first().reverse()
 
     def older_than(self, at: datetime | None, pk: Any) -> Self:
         """Return the rows that come after a position in ``newest_first()``."""
@@ -265,23 +257,24 @@ class AsyncTaskRecordQuerySet(models.QuerySet[Any]):
         return self._beyond("gt", at, pk)
 
     def _beyond(self, lookup: str, at: datetime | None, pk: Any) -> Self:
-        created = self.names.get("created_at")
-        if created is None:
-            return self.filter(**{f"pk__{lookup}": pk})
-        if at is None or (lookup == "lt" and self._may_lack(created)):
-            return self.filter(self._get_beyond_lacking(created, lookup, at, pk))
-        # The first condition follows from the second, and is what an index can use.
-        return self.filter(**{f"{created}__{lookup}e": at}).filter(
-            models.Q(**{f"{created}__{lookup}": at})
-            | models.Q(**{created: at, f"pk__{lookup}": pk})
-        )
+        for name in self._get_fields("created_at"):
+            if at is None or (lookup == "lt" and self._is_nullable(name)):
+                return self.filter(self._get_beyond_nulls(name, lookup, at, pk))
+            # The first condition follows from the second, and is the one that an index serves.
+            return self.filter(**{f"{name}__{lookup}e": at}).filter(
+                models.Q(**{f"{name}__{lookup}": at}) | models.Q(**{name: at, f"pk__{lookup}": pk})
+            )
+        return self.filter(**{f"pk__{lookup}": pk})
 
     @staticmethod
-    def _get_beyond_lacking(created: str, lookup: str, at: datetime | None, pk: Any) -> models.Q:
-        """Say the same where rows may lack the time: these stand behind all that have it."""
-        lacking = models.Q(**{f"{created}__isnull": True})
+    def _get_beyond_nulls(name: str, lookup: str, at: datetime | None, pk: Any) -> models.Q:
+        """Return the same condition for a column with NULLs, which are sorted last."""
+        is_null = models.Q(**{f"{name}__isnull": True})
         if at is not None:
-            beside = models.Q(**{created: at, f"pk__{lookup}": pk})
-            return lacking | beside | models.Q(**{f"{created}__{lookup}": at})
-        beside = lacking & models.Q(**{f"pk__{lookup}": pk})
-        return beside if lookup == "lt" else beside | ~lacking
+            same_time = models.Q(**{name: at, f"pk__{lookup}": pk})
+            return is_null | same_time | models.Q(**{f"{name}__{lookup}": at})
+        same_time = is_null & models.Q(**{f"pk__{lookup}": pk})
+        return same_time if lookup == "lt" else same_time | ~is_null
+
+    def _is_nullable(self, name: str) -> bool:
+        return bool(self.model._meta.get_field(name).null)

@@ -2,7 +2,6 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -80,13 +79,12 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
         "queued_from": ("created_at",),
         "queued_to": ("created_at",),
     }
-    """Filter to the logical names of which the table must keep one."""
+    """Filter to the logical names of which the table must store one."""
 
     def __init__(self, data: Any, *, queryset: AsyncTaskRecordQuerySet) -> None:
         super().__init__(data, queryset=queryset)
-        self._names = queryset.names
         for name, needed in self.NEEDED.items():
-            if not any(logical in self._names for logical in needed):
+            if not any(map(queryset.stores, needed)):
                 del self.filters[name]
         for name in ("queued_from", "queued_to"):
             if name in self.filters:
@@ -109,7 +107,7 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
         return rows.of_func(func)
 
     def of_user(self, rows: AsyncTaskRecordQuerySet, name: str, who: str) -> Any:
-        if "launched_by_id" in self._names:
+        if rows.stores("launched_by_id"):
             return rows.launched_by_key(who)
         return self._among_newest(rows).labelled(who)
 
@@ -157,25 +155,26 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
         return self._labels.get(name, {}).get(value, value)
 
     def offer_choices(self) -> None:
-        """Let the form offer the functions and the people of the newest rows, in one query."""
-        asked = [n for n in ("func", "launched_by_id", "user") if n in self._names]
-        if not asked:
-            return
-        newest = self.queryset.newest_first().values_list(*(self._names[n] for n in asked))
-        found = [dict(zip(asked, row, strict=True)) for row in newest[:OFFERED_FROM]]
-        who = "launched_by_id" if "launched_by_id" in self._names else "user"
-        self._offer("func", ((row.get("func"), get_title(row.get("func") or "")) for row in found))
-        self._offer("user", ((row.get(who), row.get("user")) for row in found))
+        """Let the form offer the functions and users of the newest rows, in one query."""
+        newest = self.queryset.newest_first()[:OFFERED_FROM]
+        # A dict as an ordered set: most rows repeat others.
+        found = dict.fromkeys(newest.get_values("func", "launched_by_id", "user"))
+        by_key = self.queryset.stores("launched_by_id")
+        self._offer("func", {func: get_title(func or "") for func, _, _ in found})
+        # The newest label of a user wins.
+        self._offer("user", {key if by_key else user: user for _, key, user in reversed(found)})
 
-    def _offer(self, name: str, pairs: Iterable[tuple[Any, Any]]) -> None:
+    def _offer(self, name: str, labels: dict[Any, Any]) -> None:
         if name not in self.filters:
             return
-        # In reverse, so that what somebody is called now wins.
-        labels = {str(v): str(label or v) for v, label in reversed([*pairs]) if v}
+        labels = {str(value): str(label or value) for value, label in labels.items() if value}
         if chosen := self.data.get(name):
             labels.setdefault(chosen, chosen)
-        shared = {label for label, number in Counter(labels.values()).items() if number > 1}
-        labels = {v: f"{label} ({v})" if label in shared else label for v, label in labels.items()}
+        numbers = Counter(labels.values())
+        # Values that share a label are told apart.
+        labels = {
+            v: f"{label} ({v})" if numbers[label] > 1 else label for v, label in labels.items()
+        }
         self._labels[name] = labels
         ordered = sorted(labels.items(), key=lambda pair: (pair[1].casefold(), pair[0]))
         self.form.fields[name].widget.choices = [("", pgettext("filter", "Any")), *ordered]

@@ -217,28 +217,47 @@ class TestTableWithoutColumns:
             NameOnlyRecord.objects.create(task_name=name)
         return get_rows()
 
-    def test_what_cannot_be_told_does_not_narrow(self, rows):
-        assert get_names(rows.open().of_func("shop.tasks.sort")) == {"first", "second"}
-
     @pytest.mark.parametrize(
         "read",
         [
+            lambda rows: rows.open(),
+            lambda rows: rows.of_func("shop.tasks.sort"),
+            lambda rows: rows.labelled("ada"),
+            lambda rows: rows.launched_by(SimpleNamespace(pk=1)),
+            lambda rows: rows.queued_since(timezone.now()),
+            lambda rows: rows.failed_at(timezone.now()),
+            lambda rows: rows.on_objects("book"),
             lambda rows: rows.silent_since(timezone.now()),
             lambda rows: rows.ended_before(timezone.now()),
-            lambda rows: rows.launched_by(SimpleNamespace(pk=1)),
         ],
-        ids=["silent since", "ended before", "launched by"],
+        ids=[
+            "status",
+            "function",
+            "label",
+            "user",
+            "queued since",
+            "failed at",
+            "objects",
+            "silent since",
+            "ended before",
+        ],
     )
-    def test_what_would_be_acted_upon_is_none(self, rows, read):
+    def test_no_row_meets_a_condition_on_a_column_that_is_not_stored(self, rows, read):
         assert get_names(read(rows)) == set()
 
-    def test_a_value_that_is_not_kept_is_none(self, rows):
+    def test_a_word_is_searched_in_the_columns_that_are_stored(self, rows):
+        assert get_names(rows.mentioning("fir")) == {"first"}
+
+    def test_the_time_of_the_newest_is_unknown(self, rows):
+        assert rows.find_time_of_newest(2) is None
+
+    def test_a_value_that_is_not_stored_is_none(self, rows):
         assert rows.order_by("pk").get_values("status", "task_name") == [
             (None, "first"),
             (None, "second"),
         ]
 
-    def test_the_runs_of_a_function_are_not_known(self, rows):
+    def test_the_runs_of_a_function_are_unknown(self, rows):
         assert rows.get_latest_runs("sort", 2) == []
 
     def test_the_newest_come_first_by_their_keys(self, rows):

@@ -130,10 +130,10 @@ def read_overview(
     queue = read_queue(measure=measure_queue)
     now = timezone.now()
     since = now - window.length
-    if "status" not in rows.names:
+    if not rows.stores("status"):
         return Overview(queue=queue, since=since)
     figures: dict[Any, Any] = {each: build_count(rows.with_status([each])) for each in sorted(OPEN)}
-    if "created_at" not in rows.names:
+    if not rows.stores("created_at"):
         found = read_figures(rows, figures)
         return Overview(queue=queue, since=since, open=_get_counts(found, OPEN))
     edges = throughput.get_edges(now)
@@ -143,7 +143,7 @@ def read_overview(
     figures |= throughput.build_figures(rows, edges)
     found = read_figures(rows, figures)
     ended = get_ended(recent)
-    has_timings = {"func", "started_at", "completed_at"} <= rows.names.keys()
+    has_timings = rows.stores("func", "started_at", "completed_at")
     runs = [each for each in ended if each.run_time is not None]
     broken = [each for each in ended if each.status in FAILURES]
     return Overview(
@@ -154,7 +154,7 @@ def read_overview(
         oldest_at=found["oldest"],
         hours=throughput.get_hours(found, edges),
         timings=get_timings(runs[:LIMIT]) if has_timings else None,
-        errors=group_errors(broken[:LIMIT]) if "message" in rows.names else None,
+        errors=group_errors(broken[:LIMIT]) if rows.stores("message") else None,
         timings_are_cut=len(runs) >= LIMIT,
         errors_are_cut=len(broken) >= LIMIT,
     )

@@ -34,7 +34,7 @@ def find_latest_runs(
         the successful ones) and ``top`` (the run time at the full height: less than the longest,
         if that is an outlier). ``reference``: the height of a task that is older than these runs.
     """
-    if not record.func or "started_at" not in rows.names:
+    if not record.func or not rows.stores("started_at"):
         return None
     now = now or timezone.now()
     found = rows.get_latest_runs(record.func, MOST_RUNS)
