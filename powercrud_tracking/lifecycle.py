@@ -7,6 +7,7 @@ the tests use it as a model. The table reads like the one in the documentation.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
@@ -27,6 +28,14 @@ OPEN = frozenset({Status.PENDING, Status.IN_PROGRESS})
 FINISHED = ALL - OPEN
 FAILURES = frozenset({Status.FAILED, Status.LOST})
 SUCCESSFUL = frozenset({Status.SUCCESS})
+
+
+_BY_VALUE: Mapping[Any, Status] = {status.value: status for status in Status}
+
+
+def find_status(value: object) -> Status | None:
+    """Return the status that a row or a payload names; ``None`` for any other word."""
+    return _BY_VALUE.get(value) if isinstance(value, str) else None
 
 
 class Event(StrEnum):

@@ -1,6 +1,7 @@
 """Attempts that failed or were lost: kept when the next attempt takes over the row."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from django.db import models, router, transaction
 from django.db.models import Max
@@ -10,6 +11,7 @@ from powercrud_tracking.models import AsyncTaskAttempt
 from powercrud_tracking.recording.recorder import RecordedEvent
 from powercrud_tracking.recording.savepoints import savepoint
 from powercrud_tracking.records.reading import Record
+from powercrud_tracking.records.times import get_time
 from powercrud_tracking.serialization.failures import Failure
 from powercrud_tracking.serialization.payloads import clean, cut
 from powercrud_tracking.serialization.redaction import BUILT_IN, SecretKeys, redact_text
@@ -41,7 +43,7 @@ def keep_attempts(
             task_name=record.task_name,
             number=numbers[record.task_name],
             started_at=record.started_at,
-            ended_at=events[record.task_name].values["failed_at"],
+            ended_at=_get_end(events[record.task_name]),
             worker=record.worker or "",
             outcome=outcome,
             **_describe(events[record.task_name].failure, limit, redact),
@@ -71,6 +73,12 @@ def discard_lost_attempts(records: Iterable[Record]) -> None:
 def delete_attempts(task_names: Iterable[str]) -> None:
     """Delete all attempts of these tasks."""
     get_attempts(task_names, using=router.db_for_write(AsyncTaskAttempt)).delete()
+
+
+def _get_end(event: RecordedEvent) -> datetime:
+    # Not every table keeps it.
+    at: datetime | None = event.values.get("failed_at")
+    return get_time(None) if at is None else at
 
 
 def _describe(failure: Failure | None, limit: int, redact: SecretKeys | None) -> dict[str, str]:

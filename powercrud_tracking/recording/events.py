@@ -10,7 +10,7 @@ from django.db import DatabaseError, connections, router
 from django_q.utils import get_func_repr
 
 from powercrud_tracking.config.dashboard_config import DashboardConfig, load
-from powercrud_tracking.lifecycle import TABLE, Event, Status
+from powercrud_tracking.lifecycle import TABLE, Event, Status, find_status
 from powercrud_tracking.recording import attempts, outcomes
 from powercrud_tracking.recording.launches import find_launch
 from powercrud_tracking.recording.recorder import RecordedEvent, get_recorder
@@ -158,8 +158,7 @@ class EventRecorder:
         self._write_end(self._build_fail(task_name, payload))
 
     def _record_cleanup(self, task_name: str, payload: Payload) -> None:
-        status, message = payload.get("status"), payload.get("message")
-        incoming = Status(status) if status in Status.values else None
+        incoming, message = find_status(payload.get("status")), payload.get("message")
         if incoming is Status.SUCCESS:
             incoming, reason = self._judge(task_name, payload)
             message = message if reason is None else reason

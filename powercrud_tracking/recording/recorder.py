@@ -20,6 +20,7 @@ from powercrud_tracking.lifecycle import (
     TABLE,
     Event,
     Status,
+    find_status,
     get_status_after,
 )
 from powercrud_tracking.recording.savepoints import savepoint
@@ -91,7 +92,7 @@ class Recorder:
         # A lost row is rare, and what has to be done for one costs other rows nothing.
         unless_lost = self._has_status and event.event in CONTINUES_LOST
         if run(connection, *self._get_update(connection, event, unless_lost)):
-            if task_recorded.has_listeners(self.model):
+            if task_recorded.receivers:
                 self._announce(event, connection)
             return event
         if unless_lost and run(connection, *self._get_update(connection, event, False)):
@@ -241,7 +242,7 @@ class Recorder:
                 .values_list(status_field.name, flat=True)
                 .first()
             )
-        return Status(found) if found in Status.values else None
+        return find_status(found)
 
     # --- statements ----------------------------------------------------------------------
 

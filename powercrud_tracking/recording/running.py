@@ -22,6 +22,7 @@ class RunningTask:
         manager: the manager that records it.
         start: what came with its start, by PowerCRUD's names and ours.
         is_started: whether its start has been written.
+        outer: the task inside which it runs, with ``sync``.
     """
 
     task_name: str
@@ -29,6 +30,7 @@ class RunningTask:
     manager: Any
     start: dict[str, Any] = field(default_factory=dict)
     is_started: bool = False
+    outer: "RunningTask | None" = None
     _held: tuple[Any, RecordedEvent] | None = None
     _written_at: float | None = None
 
@@ -72,19 +74,16 @@ class RunningTask:
             events.write(event)
 
 
-_running: ContextVar[tuple[RunningTask, ...]] = ContextVar("powercrud_tracking_running", default=())
-"""Innermost last: with ``sync`` one task runs inside another."""
+_running: ContextVar[RunningTask | None] = ContextVar("powercrud_tracking_running", default=None)
 
-
-def find_running_task() -> RunningTask | None:
-    """Return the task that this code runs in, or ``None`` outside one."""
-    running = _running.get()
-    return running[-1] if running else None
+find_running_task = _running.get
+"""Return the task that this code runs in, or ``None`` outside one."""
 
 
 def enter_task(task: RunningTask) -> None:
-    """Note that a task starts to run here."""
-    _running.set((*_running.get(), task))
+    """Note that a task starts to run here; with ``sync`` inside another one."""
+    task.outer = find_running_task()
+    _running.set(task)
 
 
 def leave_task(task_name: str) -> RunningTask | None:
@@ -92,5 +91,5 @@ def leave_task(task_name: str) -> RunningTask | None:
     task = find_running_task()
     if task is None or task.task_name != task_name:
         return None
-    _running.set(_running.get()[:-1])
+    _running.set(task.outer)
     return task

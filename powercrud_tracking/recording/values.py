@@ -65,17 +65,17 @@ class ValueBuilder:
 
     def build_create(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Return logical names to values of a launch."""
-        values = {
-            **self.build_owner(payload.get("user"), payload.get("affected_objects")),
-            **self._build_call(payload),
-            "extra": self.fit("extra", payload.get("extra")),
-            "message": self.fit("message", payload.get("message")),
+        raw = {
+            **self._read_owner(payload.get("user"), payload.get("affected_objects")),
+            **self._read_call(payload),
+            "extra": payload.get("extra"),
+            "message": payload.get("message"),
             "created_at": get_time(payload.get("timestamp")),
         }
-        if payload.get("django_q2_task_id") is None:
+        if raw["queue_id"] is None:
             # It is written always, and must not be emptied.
-            del values["queue_id"]
-        return values
+            del raw["queue_id"]
+        return self._fit_all(raw)
 
     def build_owner(self, user: Any, objects: Any) -> dict[str, Any]:
         """Return logical names to values: who launched a task, and on what it works.
@@ -84,37 +84,27 @@ class ValueBuilder:
             user: only an instance of the user model owns the task; anything else is a label.
             objects: instances, text, or PowerCRUD's dict of keys.
         """
-        key = user.pk if isinstance(user, get_user_model()) else None
-        return {
-            "user": self.fit("user", _format(self._formatters.user, self.format_user, user)),
-            "launched_by_id": self.fit("launched_by_id", None if key is None else str(key)),
-            "objects": self.fit(
-                "objects", _format(self._formatters.objects, self.format_objects, objects)
-            ),
-        }
+        return self._fit_all(self._read_owner(user, objects))
 
     def build_start(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Return logical names to values of a start."""
-        return {
-            **self._build_call(payload),
-            "started_at": get_time(payload.get("timestamp")),
-            "worker": self.fit("worker", payload.get("worker")),
-        }
+        return self._fit_all(
+            {
+                **self._read_call(payload),
+                "started_at": get_time(payload.get("timestamp")),
+                "worker": payload.get("worker"),
+            }
+        )
 
     def build_progress(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Return logical names to values of a progress report."""
         text = payload.get("progress_payload")
-        if "progress" not in self._fitters:
-            return {}
-        return {
-            "progress": self._fitters["progress"](payload.get("message") if text is None else text)
-        }
+        fit = self._fitters.get("progress")
+        text = payload.get("message") if text is None else text
+        return {} if fit is None else {"progress": fit(text)}
 
     def build_end(
-        self,
-        status: Status,
-        message: str | None,
-        payload: Mapping[str, Any],
+        self, status: Status, message: str | None, payload: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Return logical names to values of the end of a task.
 
@@ -123,19 +113,19 @@ class ValueBuilder:
             message: a sentence for people; ``None``: the message stays as it is.
             payload: what came with the event.
         """
-        at = get_time(payload.get("timestamp"))
-        # A result of None is written too: the traceback of an earlier attempt must go.
-        result = self._fit_payload("result", payload.get("result"))
-        values = {"result": result, "failed_at" if status in FAILURES else "completed_at": at}
+        raw = {
+            # A result of None is written too: the traceback of an earlier attempt must go.
+            "result": self._format_payload(payload.get("result")),
+            "failed_at" if status in FAILURES else "completed_at": get_time(
+                payload.get("timestamp")
+            ),
+        }
         if message is not None:
-            values["message"] = self.fit("message", message)
-        return values
+            raw["message"] = message
+        return self._fit_all(raw)
 
     def build_cleanup(
-        self,
-        incoming: Status | None,
-        message: str | None,
-        payload: Mapping[str, Any],
+        self, incoming: Status | None, message: str | None, payload: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Return logical names to values of a cleanup.
 
@@ -144,34 +134,50 @@ class ValueBuilder:
             message: of the task, if it is still open.
             payload: what came with the event.
         """
-        values: dict[str, Any] = {"cleaned": True}
+        raw: dict[str, Any] = {"cleaned": True}
         if message is not None:
-            values["message"] = self.fit("message", message)
+            raw["message"] = message
         if payload.get("result") is not None:
-            values["result"] = self._fit_payload("result", payload["result"])
+            raw["result"] = self._format_payload(payload["result"])
         if incoming is Status.SUCCESS:
-            values["completed_at"] = get_time(payload.get("timestamp"))
+            raw["completed_at"] = get_time(payload.get("timestamp"))
         elif incoming in FAILURES:
-            values["failed_at"] = get_time(payload.get("timestamp"))
-        return values
+            raw["failed_at"] = get_time(payload.get("timestamp"))
+        return self._fit_all(raw)
 
     def build_lost(self, message: str, at: datetime) -> dict[str, Any]:
         """Return logical names to values of a task that is declared lost."""
-        return {"message": self.fit("message", message), "failed_at": at}
+        return self._fit_all({"message": message, "failed_at": at})
 
-    def _build_call(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """Return logical names to values: function, arguments, group, and id in the queue."""
+    # --- reading a payload ---------------------------------------------------------------
+
+    def _read_owner(self, user: Any, objects: Any) -> dict[str, Any]:
+        key = user.pk if isinstance(user, get_user_model()) else None
+        return {
+            "user": _format(self._formatters.user, self.format_user, user),
+            "launched_by_id": None if key is None else str(key),
+            "objects": _format(self._formatters.objects, self.format_objects, objects),
+        }
+
+    def _read_call(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Return function, arguments, group, cluster, and the id in the queue."""
         kwargs = payload.get("task_kwargs")
         if isinstance(kwargs, Mapping) and not PLUMBING.isdisjoint(kwargs):
             kwargs = {key: value for key, value in kwargs.items() if key not in PLUMBING}
         return {
-            "func": self.fit("func", get_func_repr(payload.get("func"))),
-            "args": self._fit_payload("args", payload.get("task_args")),
-            "kwargs": self._fit_payload("kwargs", kwargs),
-            "group": self.fit("group", payload.get("group")),
-            "cluster": self.fit("cluster", payload.get("cluster")),
-            "queue_id": self.fit("queue_id", payload.get("django_q2_task_id")),
+            "func": get_func_repr(payload.get("func")),
+            "args": self._format_payload(payload.get("task_args")),
+            "kwargs": self._format_payload(kwargs),
+            "group": payload.get("group"),
+            "cluster": payload.get("cluster"),
+            "queue_id": payload.get("django_q2_task_id"),
         }
+
+    def _format_payload(self, value: Any) -> Any:
+        function = self._formatters.payload
+        if function is None or value is None:
+            return value
+        return call_or_fall_back(function, _keep, value)
 
     # --- fitting -----------------------------------------------------------------------
 
@@ -188,11 +194,10 @@ class ValueBuilder:
         """Return the built-in label of the objects that a task works on."""
         return labels.format_objects(objects, redact=self.redact)
 
-    def _fit_payload(self, name: str, value: Any) -> Any:
-        function = self._formatters.payload
-        if function is not None and value is not None and name in self._fitters:
-            value = call_or_fall_back(function, _keep, value)
-        return self.fit(name, value)
+    def _fit_all(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those values for which the table has a field, in the form that it takes."""
+        fitters = self._fitters
+        return {name: fitters[name](value) for name, value in raw.items() if name in fitters}
 
 
 def _get_fitters(

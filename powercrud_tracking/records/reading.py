@@ -8,7 +8,7 @@ from django.db import models, router
 from django.utils import timezone
 
 from powercrud_tracking.config.dashboard_config import DEFAULT_FIELDS, DashboardConfig, get_config
-from powercrud_tracking.lifecycle import OPEN, Status
+from powercrud_tracking.lifecycle import OPEN, Status, find_status
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
 from powercrud_tracking.records import derived
 from powercrud_tracking.records.mapping import RecordMap, get_record_map
@@ -61,7 +61,7 @@ class Record:
         """The status, or ``None`` if the table keeps none or holds a word that is not ours."""
         name = self._names.get("status")
         value = None if name is None else getattr(self.row, name)
-        return Status(value) if value in Status.values else None
+        return find_status(value)
 
     @property
     def is_open(self) -> bool:

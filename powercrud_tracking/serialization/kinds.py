@@ -57,6 +57,8 @@ def sort_set(values: Any) -> Any:
     """
     if len(values) <= _SORTED:
         with suppress(Exception):
+            return sorted(values)
+        with suppress(Exception):
             return sorted(values, key=lambda member: (type(member).__name__, member))
     return values
 

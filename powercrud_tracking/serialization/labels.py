@@ -110,10 +110,12 @@ def _join(labels: Iterable[str], values: Any, separator: str) -> str:
 def _format_object(value: Any, redact: SecretKeys | None) -> str:
     """Return one object as people know it: a model instance by its ``__str__``."""
     kind = type(value)
+    if kind is int and value.bit_length() < 64:
+        return str(value)
     try:
         if issubclass(kind, QuerySet | RawQuerySet | BaseManager):
             return _to_label(f"{value.model._meta.verbose_name_plural} (queryset)", redact)
-        if issubclass(kind, Model):
+        if issubclass(kind, Model | str):
             return _to_label(str(value), redact)
     except Exception:  # noqa: BLE001 - a model is the project's
         return describe(value, redact=redact)
@@ -126,4 +128,7 @@ def describe(value: Any, *, redact: SecretKeys | None = BUILT_IN) -> str:
 
 
 def _to_label(text: str, redact: SecretKeys | None) -> str:
+    if len(text) <= _LABEL_LENGTH and text.replace(".", "").isidentifier():
+        # A name, such as "ada" or "bookshop.Book", has nothing to clean or to mask.
+        return text
     return cut(to_line(redact_text(text[:_PAYLOAD_BYTES], redact)), _LABEL_LENGTH)

@@ -14,7 +14,14 @@ from typing import Any
 
 from powercrud_tracking.serialization.json_writer import CIRCULAR, JSONWriter
 from powercrud_tracking.serialization.redaction import SecretKeys
-from powercrud_tracking.serialization.texts import ELLIPSIS, clean, cut, cut_to_bytes, to_line
+from powercrud_tracking.serialization.texts import (
+    ELLIPSIS,
+    PLAIN,
+    clean,
+    cut,
+    cut_to_bytes,
+    to_line,
+)
 
 __all__ = [
     "CIRCULAR",
@@ -49,6 +56,8 @@ def to_text(value: object, *, limit: int, redact: SecretKeys | None = None) -> s
     A string, and whatever ``to_json`` makes a string of, stays as it is, without quotes, but for
     the secrets in it; anything else becomes JSON.
     """
+    if type(value) is str and len(value) <= limit and PLAIN.match(value):
+        return value
     if not issubclass(type(value), str):
         value = to_json(value, limit=limit, redact=redact)
         if not isinstance(value, str):

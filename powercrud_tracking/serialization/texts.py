@@ -13,6 +13,10 @@ _SECRET_ROOM = 512
 
 # PostgreSQL's jsonb refuses both, and so does UTF-8 the second.
 _FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
+
+PLAIN = re.compile(r"(?:[\w .,;!?%()#+*-]|[:/](?!/))*+\Z", re.ASCII)
+"""Text in which there is nothing to clean, to mask or to count: each character is one byte."""
+
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]+")
 
 

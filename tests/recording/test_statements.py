@@ -1,4 +1,7 @@
+from datetime import timedelta, timezone
+
 import pytest
+from django.conf import settings
 from django.db import connections, router
 
 from powercrud_tracking.config.dashboard_config import DashboardConfig
@@ -186,3 +189,17 @@ def test_values_are_adapted_as_by_their_field(connection, field):
 
     adapted = value if adapt is None else adapt(value)
     assert str(adapted) == str(field.get_db_prep_save(value, connection))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [AT, AT.replace(microsecond=7), None]
+    + ([AT.astimezone(timezone(timedelta(hours=5, minutes=30)))] if settings.USE_TZ else []),
+    ids=str,
+)
+def test_a_time_is_adapted_as_its_field_does(connection, value):
+    field = AsyncTaskRecord._meta.get_field("started_at")
+
+    adapted = get_adapter(field, connection)(value)
+
+    assert adapted == field.get_db_prep_save(value, connection)

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from powercrud_tracking.lifecycle import FAILURES, Status
+from powercrud_tracking.lifecycle import FAILURES, Status, find_status
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
 from powercrud_tracking.records import derived
 from powercrud_tracking.records.reading import Record
@@ -64,7 +64,7 @@ def find_latest_runs(
 
 def _build_run(values: Mapping[str, Any], record: Record, now: datetime) -> dict[str, Any]:
     stored = values.get("status")
-    status = Status(stored) if stored in Status.values else None
+    status = find_status(stored)
     ended_at = derived.find_end(status, values.get("completed_at"), values.get("failed_at"))
     return {
         "task_name": values["task_name"],
