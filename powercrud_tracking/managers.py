@@ -118,13 +118,17 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
         }
 
     def get_manager_for(self, task: Task) -> "ModelTrackingAsyncManager":
-        """Return the manager that records an ended task: the one its arguments name, or this one.
+        """Return the manager that records the end of a task in this table.
+
+        It is the one that the task's arguments name, if its table is the same, or this one.
 
         Args:
             task: django-q2's result. Arguments that can no longer be unpickled are text.
         """
         kwargs = task.kwargs if isinstance(task.kwargs, Mapping) else {}
-        return find_named_manager(kwargs) or self
+        named = find_named_manager(kwargs)
+        is_same = named is not None and named.config.record_model == self.config.record_model
+        return named if named is not None and is_same else self
 
     # --- formatting hooks --------------------------------------------------------------
 
@@ -322,10 +326,10 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
         )
 
     def cleanup_completed_tasks(self) -> dict[str, Any]:
-        """Reconcile, and release what PowerCRUD still holds for tasks that have ended.
+        """Reconcile, and release the locks and progress of tasks that have ended.
 
-        PowerCRUD's own takes a missing result for the end of a task, and so takes the locks of
-        queued and running ones (seen with 0.9.16).
+        PowerCRUD's own method takes a missing result for the end of a task, and so releases the
+        locks of queued and running tasks (seen with 0.9.16).
 
         Returns:
             PowerCRUD's summary with ``active_tasks`` (a number), ``cleaned`` and ``skipped`` (by
@@ -343,11 +347,11 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
         return summary
 
     def _find_end(self, task_name: str) -> str | None:
-        """Return how a task ended, or ``None`` if nothing says that it has."""
+        """Return how a task ended, or ``None`` if neither its row nor django-q2 knows an end."""
         record = reading.find_record(task_name, self.config)
-        if record is not None:
+        if record is not None and record.status is not None:
             return None if record.is_open else str(record.status)
-        # A view's that is not recorded: PowerCRUD's set of active tasks is everybody's.
+        # Its table keeps no status, or it is not recorded: all managers share the active tasks.
         task = Task.objects.filter(name=task_name).only("success").first()
         if task is None:
             return None

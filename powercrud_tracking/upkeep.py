@@ -22,9 +22,8 @@ __all__ = ["Backfilled", "Reconciled", "backfill", "prune", "reconcile"]
 def reconcile(*, older_than: float | None = None, dry_run: bool = False) -> Reconciled:
     """Find out what became of open tasks that have had no activity for long.
 
-    The result in django-q2's table ends a task. A task that is in the queue, or whose worker
-    runs, is left alone. What remains is lost, and its message says what was checked; any later
-    activity corrects that.
+    A result in django-q2's table ends a task. A task that may still wait or run is left open.
+    Otherwise it is lost, and its message says what was checked; any later activity corrects that.
 
     Args:
         older_than: seconds without activity; ``LOST_AFTER`` unless given.

@@ -12,7 +12,7 @@ from django_q.models import Task
 from powercrud_tracking.lifecycle import Status
 from powercrud_tracking.maintenance import queue
 from powercrud_tracking.maintenance.queue import Evidence
-from powercrud_tracking.maintenance.workers import is_worker_alive
+from powercrud_tracking.maintenance.workers import is_worker_alive, may_have_a_worker
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
 from powercrud_tracking.recording.lock_limits import limit_waiting
 from powercrud_tracking.records import mapping, reading
@@ -45,9 +45,8 @@ def reconcile(
 ) -> Reconciled:
     """Find out what became of open tasks that have had no activity for long.
 
-    The result in django-q2's table ends a task. A task that is in the queue, or whose worker
-    runs, is left alone. What is left is lost, and its message says what was checked; any later
-    activity corrects that.
+    A result in django-q2's table ends a task. A task that may still wait or run is left open.
+    Otherwise it is lost, and its message says what was checked; any later activity corrects that.
 
     Args:
         manager: the ``ModelTrackingAsyncManager`` whose table is reconciled.
@@ -177,6 +176,8 @@ def find_reason_to_leave(record: Record, evidence: Evidence) -> str | None:
             return "the broker may deliver it again" if is_running else "its queue is not empty"
     if evidence.clusters is None:
         return "it is unknown which clusters are running"
+    if is_running and not record.worker and may_have_a_worker(record, evidence.clusters):
+        return "its row does not name its worker, and a cluster that may run it is running"
     if evidence.clusters and not evidence.counts_prefetched:
         return "it is unknown what the clusters hold"
     if any(cluster.prefetched or cluster.unsaved for cluster in evidence.clusters):

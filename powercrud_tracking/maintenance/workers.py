@@ -18,7 +18,7 @@ from powercrud_tracking.records.times import get_time
 def is_worker_alive(record: Record, clusters: Iterable[Cluster]) -> bool:
     """Return whether the worker of a task may still run.
 
-    It does if a running cluster, or this host, has a process of its number, and the cluster or the
+    It may if a running cluster, or this host, has a process of its number, and the cluster or the
     process is older than the run: after the restart of a container another process may have the
     same host name and number. Both times come from the clock of that host.
 
@@ -34,6 +34,14 @@ def is_worker_alive(record: Record, clusters: Iterable[Cluster]) -> bool:
         # Its cluster may have died without it.
         born.append(_find_process_start(pid))
     return any(_may_be_older(at, record.started_at) for at in born)
+
+
+def may_have_a_worker(record: Record, clusters: Iterable[Cluster]) -> bool:
+    """Return whether one of these clusters may run a task whose row names no worker."""
+    # The last activity may have been recorded by another machine, with a clock of its own.
+    latest = record.started_at or record.updated_at
+    latest = latest + timedelta(hours=1) if isinstance(latest, datetime) else None
+    return any(_may_be_older(each.started_at, latest) for each in clusters)
 
 
 def _may_be_older(born: datetime | None, started: datetime | None) -> bool:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from powercrud_tracking.lifecycle import Status
 from powercrud_tracking.maintenance.queue import Cluster
-from powercrud_tracking.maintenance.workers import is_worker_alive
+from powercrud_tracking.maintenance.workers import is_worker_alive, may_have_a_worker
 from powercrud_tracking.models import AsyncTaskRecord
 from tests.support.maintenance import read_one
 
@@ -82,6 +82,31 @@ class TestWorkerOfACluster:
         record = build_record(f"{ELSEWHERE}:4711", started=timedelta(minutes=80))
 
         assert is_worker_alive(record, [build_cluster(started=timedelta(minutes=30))])
+
+
+class TestUnknownWorker:
+    @pytest.mark.parametrize(
+        ("started", "silent", "expected"),
+        [
+            (timedelta(hours=1), timedelta(hours=1), True),
+            (timedelta(hours=5), timedelta(0), False),
+            (None, timedelta(hours=2), True),
+            (None, timedelta(hours=5), False),
+        ],
+    )
+    def test_it_may_belong_to_a_cluster_that_ran_at_the_time(self, started, silent, expected):
+        record = build_record("", started=started)
+        record.row.updated_at = timezone.now() - silent
+
+        found = may_have_a_worker(record, [build_cluster(started=timedelta(hours=2))])
+
+        assert found is expected
+
+    def test_without_a_time_it_may_belong_to_any(self):
+        record = build_record("", started=None)
+
+        assert may_have_a_worker(record, [build_cluster()])
+        assert not may_have_a_worker(record, [])
 
 
 class TestProcessOnThisHost:
