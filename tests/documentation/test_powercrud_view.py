@@ -42,13 +42,13 @@ def make_record(**values):
 
 
 class TestAccess:
-    def test_without_the_permission_it_is_forbidden(self, client, user):
+    def test_the_documented_view_needs_the_permission(self, client, user):
         client.force_login(user)
 
         assert client.get(LIST).status_code == 403
 
     @pytest.mark.usefixtures("auditor")
-    def test_visible_holds_in_it(self, client, settings):
+    def test_the_documented_view_applies_visible(self, client, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.project.tracking.hide_all"}
         record = make_record()
 
@@ -59,19 +59,19 @@ class TestAccess:
 @pytest.mark.usefixtures("auditor")
 class TestReadOnly:
     @pytest.mark.parametrize("role", ["create", "update", "delete", "bulk-edit"])
-    def test_there_is_no_address_to_change_anything(self, role):
+    def test_the_documented_view_has_no_url_to_change_a_record(self, role):
         for args in ([], [1]):
             with pytest.raises(NoReverseMatch):
                 reverse(f"task-records-{role}", args=args)
 
-    def test_posting_changes_nothing(self, client):
+    def test_the_documented_view_refuses_post(self, client):
         record = make_record()
 
         answers = [client.post(path).status_code for path in (LIST, f"{LIST}{record.pk}/")]
 
         assert answers == [405, 405]
 
-    def test_no_button_leads_to_a_change(self, client):
+    def test_the_documented_view_has_no_button_that_changes_a_record(self, client):
         make_record()
 
         links = re.findall(r"""href=["'](.+?)["']""", client.get(LIST).content.decode())
@@ -82,7 +82,7 @@ class TestReadOnly:
 
 @pytest.mark.usefixtures("auditor")
 class TestList:
-    def test_it_shows_the_records_and_filters_them(self, client):
+    def test_the_documented_view_lists_and_filters_records(self, client):
         make_record()
         make_record(task_name=f"{NAME}2", func="shop.tasks.ship", status="success")
 
@@ -94,7 +94,7 @@ class TestList:
         assert "shop.tasks.pay" in failed.content.decode()
         assert "shop.tasks.ship" not in failed.content.decode()
 
-    def test_it_shows_one_record(self, client):
+    def test_the_documented_view_shows_one_record(self, client):
         record = make_record(message="no stock")
 
         answer = client.get(f"{LIST}{record.pk}/")
