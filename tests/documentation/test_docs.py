@@ -370,6 +370,35 @@ class TestCommands:
         assert {name for name in named if not known_to_tox(name)} == set()
 
 
+class TestApiPage:
+    DIRECTIVE = re.compile(r"^\.\. (?:auto|py:)\w+:: powercrud_tracking\.(\S+)$", re.M)
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "config.DashboardConfig",
+            "factory",
+            "factory.DashboardManager",
+            "managers.ModelTrackingAsyncManager",
+            "mixins.AsyncDashboardMixin",
+            "models.AbstractAsyncTaskRecord",
+            "models.AsyncTaskAttempt",
+            "models.AsyncTaskRecord",
+            "progress.report",
+            "progress.track",
+            "signals.task_recorded",
+            "testing.assert_task",
+            "testing.run_task",
+            "testing.task_queue",
+            "upkeep.backfill",
+            "upkeep.prune",
+            "upkeep.reconcile",
+        ],
+    )
+    def test_it_has_every_public_name(self, name):
+        assert name in self.DIRECTIVE.findall(read("docs", "api.md"))
+
+
 class TestTree:
     """What is in the site, and can be found there."""
 
