@@ -1,4 +1,4 @@
-"""Tasks of the past: from django-q2's results, and from a table that a project had before."""
+"""The backfill: from django-q2's results, and from a table that a project had before."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -79,7 +79,7 @@ def get_row(name=NAME):
 
 
 class TestResults:
-    def test_a_success_is_brought_in_with_all_that_is_known(self):
+    def test_a_successful_result_gives_a_row_with_all_its_values(self):
         make_result(group="night", attempt_count=2, kwargs={"task_key": NAME, "depth": 3})
 
         report = backfill()
@@ -92,7 +92,7 @@ class TestResults:
         assert (row.message, row.attempts) == ("Task completed successfully", 2)
         assert row.cleaned_up is True
 
-    def test_its_times_are_those_of_queueing_and_of_the_end(self):
+    def test_a_row_from_a_result_has_the_times_of_queueing_and_of_the_end(self):
         make_result()
 
         backfill()
@@ -101,7 +101,7 @@ class TestResults:
         assert (row.created_at, row.completed_at, row.updated_at) == (AT, LATER, LATER)
         assert (row.started_at, row.failed_at) == (None, None)
 
-    def test_a_failure_has_its_reason_and_its_traceback(self):
+    def test_a_row_from_a_failed_result_has_reason_and_traceback(self):
         make_result(success=False, result=BROKEN, attempt_count=3)
 
         backfill()
@@ -111,7 +111,7 @@ class TestResults:
         assert (row.message, row.result_payload) == ("ValueError: bad price", BROKEN)
         assert (row.failed_at, row.completed_at, row.attempts) == (LATER, None, 3)
 
-    def test_a_bulk_update_that_was_given_up_is_a_failure(self):
+    def test_a_bulk_update_that_returned_false_is_a_failure(self):
         make_result(func="powercrud.tasks.bulk_update_task", args=(), result=False)
 
         backfill()
@@ -120,7 +120,7 @@ class TestResults:
         assert get_row().message == "The task returned False."
         assert get_row().completed_at is None
 
-    def test_failed_result_of_the_setting_judges(self, settings):
+    def test_failed_result_of_the_setting_decides_about_a_past_result(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"FAILED_RESULT": "tests.project.tracking.is_failed"}
         make_result(result="no")
 
@@ -128,7 +128,7 @@ class TestResults:
 
         assert get_row().status == Status.FAILED
 
-    def test_of_a_bulk_task_it_is_known_who_launched_it_and_on_what(self, user):
+    def test_a_row_from_a_bulk_task_names_user_and_objects(self, user):
         make_result(
             func="powercrud.tasks.bulk_delete_task",
             args=("project.Widget", ["1", "2", "3"], user.pk),
@@ -151,14 +151,14 @@ class TestResults:
             pytest.param((3, 4, 5), id="numbers"),
         ],
     )
-    def test_odd_arguments_of_a_bulk_task_break_nothing(self, args):
+    def test_unexpected_arguments_of_a_past_bulk_task_are_ignored(self, args):
         make_result(func="powercrud.tasks.bulk_delete_task", args=args, result=True)
 
         backfill()
 
         assert get_row().user_label == ""
 
-    def test_nobody_is_named_where_nobody_is_known(self, settings):
+    def test_a_result_without_a_user_gives_a_row_without_a_user(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"FORMAT_USER": "tests.project.tracking.format_user"}
         make_result()
 
@@ -166,7 +166,7 @@ class TestResults:
 
         assert (get_row().user_label, get_row().launched_by_id) == ("", "")
 
-    def test_secrets_and_plumbing_are_not_stored(self):
+    def test_the_backfill_stores_neither_secrets_nor_internal_arguments(self):
         make_result(kwargs={"task_key": NAME, "manager_class": "a.B", "password": "hunter2"})
 
         backfill()
@@ -184,14 +184,14 @@ class TestResults:
         assert len(json.dumps(row.task_args, ensure_ascii=True)) <= 128
 
     @pytest.mark.parametrize("name", ["nine", "fanta-mirror-kansas-may", "x" * 100])
-    def test_any_name_is_taken_as_it_is(self, name):
+    def test_the_backfill_keeps_any_task_name(self, name):
         make_result(name)
 
         backfill()
 
         assert get_row(name).status == Status.SUCCESS
 
-    def test_a_result_that_powercrud_did_not_launch_is_brought_in_too(self):
+    def test_a_result_that_powercrud_did_not_launch_gives_a_row_too(self):
         make_result("nine", hook=None, kwargs={}, attempt_count=0)
 
         backfill()
@@ -235,7 +235,7 @@ class TestUnreadableResults:
             cursor.execute(f"UPDATE django_q_task SET {request.param} = %s", [pickle])
         return request.param
 
-    def test_it_is_brought_in_and_says_so(self, column):
+    def test_a_result_that_cannot_be_unpickled_gives_a_row_that_says_so(self, column):
         report = backfill()
 
         field = {"args": "task_args", "kwargs": "task_kwargs", "result": "result_payload"}[column]
@@ -275,7 +275,7 @@ class TestOldTable:
         assert (row.task_args, row.result_payload, row.cleaned_up) == ([1], {"n": 3}, True)
         assert (row.created_at, row.completed_at, row.updated_at) == (AT, LATER, LATER)
 
-    def test_other_names_are_read_through_the_map(self, user):
+    def test_an_old_table_is_read_through_its_field_map(self, user):
         make_old(
             who=user,
             what="3 books",
@@ -332,7 +332,7 @@ class TestOldTable:
         assert report.added == {"project.OldLog": 1}
         assert (get_row().user_label, get_row().launched_by_id) == ("", key)
 
-    def test_words_of_any_case_are_understood(self):
+    def test_statuses_of_an_old_table_are_read_in_any_case(self):
         make_old(outcome="SUCCESS")
         make_old(OTHER, outcome="Done")
 
@@ -340,7 +340,7 @@ class TestOldTable:
 
         assert {row.status for row in AsyncTaskRecord.objects.all()} == {"success"}
 
-    def test_an_unknown_word_is_reported_and_not_guessed(self):
+    def test_rows_with_an_unknown_status_are_counted_and_left_out(self):
         make_old(outcome="odd")
         make_old(OTHER, outcome="odd")
 
@@ -349,7 +349,7 @@ class TestOldTable:
         assert report.left_out == {"the status 'odd' is unknown (--statuses gives a meaning)": 2}
         assert not AsyncTaskRecord.objects.exists()
 
-    def test_once_it_is_explained_its_rows_come_in(self, user):
+    def test_rows_with_a_translated_status_are_added(self, user):
         make_old(outcome="odd", who=user)
         backfill_old()
 
@@ -477,7 +477,7 @@ class TestRepeating:
         assert (report.added.total(), report.existing) == (0, 1)
         assert list(AsyncTaskRecord.objects.values()) == before
 
-    def test_a_rehearsal_says_the_same_and_writes_nothing(self, monkeypatch):
+    def test_a_dry_run_reports_the_same_and_writes_nothing(self, monkeypatch):
         monkeypatch.setattr(module, "BATCH", 2)
         for number in range(5):
             make_old(f"task-{number}", note="old")
@@ -485,24 +485,26 @@ class TestRepeating:
         make_old("task-0")
         make_old("task-9", outcome="odd")
 
-        rehearsed = backfill_old(dry_run=True)
+        dry = backfill_old(dry_run=True)
         nothing = AsyncTaskRecord.objects.count()
         done = backfill_old()
 
         assert nothing == 0
-        assert rehearsed == done
+        assert dry == done
         assert AsyncTaskRecord.objects.count() == done.added.total() == 7
 
-    def test_nobody_is_told(self):
-        told = []
-        task_recorded.connect(lambda **kwargs: told.append(kwargs), weak=False, dispatch_uid="told")
+    def test_the_backfill_sends_no_signal_and_makes_no_attempt(self):
+        sent = []
+        task_recorded.connect(
+            lambda **kwargs: sent.append(kwargs), weak=False, dispatch_uid="backfill"
+        )
         make_result(success=False, result=BROKEN)
         try:
             backfill()
         finally:
-            task_recorded.disconnect(dispatch_uid="told")
+            task_recorded.disconnect(dispatch_uid="backfill")
 
-        assert told == []
+        assert sent == []
         assert not AsyncTaskAttempt.objects.exists()
 
 

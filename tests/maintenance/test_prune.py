@@ -52,7 +52,7 @@ class TestPrune:
             (Status.LOST, 181, False),
         ],
     )
-    def test_age_since_the_end_and_status_decide(self, status, days, stays):
+    def test_pruning_goes_by_status_and_age_since_the_end(self, status, days, stays):
         self.make_ended("old", status, days)
 
         removed = upkeep.prune()
@@ -61,7 +61,7 @@ class TestPrune:
         assert AsyncTaskRecord.objects.exists() is stays
 
     @pytest.mark.parametrize("status", sorted(OPEN))
-    def test_open_rows_always_stay(self, status):
+    def test_pruning_keeps_open_rows(self, status):
         make_row("open", status, silent=timedelta(days=4000), failed_at=timezone.now() - TWO_HOURS)
         AsyncTaskRecord.objects.update(created_at=timezone.now() - timedelta(days=4000))
 
@@ -70,7 +70,7 @@ class TestPrune:
         assert removed == 0
         assert get_status("open") == status
 
-    def test_a_status_that_is_kept_for_ever_stays(self, settings):
+    def test_pruning_keeps_a_status_whose_retention_is_none(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"RETENTION_DAYS": {"failed": None}}
         self.make_ended("failed", Status.FAILED, 4000)
 
@@ -78,7 +78,7 @@ class TestPrune:
 
         assert removed == 0
 
-    def test_the_argument_counts_for_every_status(self):
+    def test_the_days_argument_applies_to_every_status(self):
         self.make_ended("failed", Status.FAILED, 2)
         self.make_ended("success", Status.SUCCESS, 2)
 
@@ -87,7 +87,7 @@ class TestPrune:
         assert removed == 2
 
     @pytest.mark.parametrize("days", [100_000, 999_999, 10**10, 10**400], ids=len_of)
-    def test_an_age_that_no_date_expresses_keeps_everything(self, days):
+    def test_pruning_by_an_age_that_no_date_expresses_keeps_everything(self, days):
         self.make_ended("old", Status.SUCCESS, 4000)
 
         assert module.prune(DashboardConfig(retention_days=days)) == 0
@@ -95,7 +95,7 @@ class TestPrune:
         assert upkeep.prune(days=days, dry_run=True) == 0
 
     @pytest.mark.parametrize("days", [-1, -999_999])
-    def test_an_age_that_is_none_is_refused(self, days):
+    def test_pruning_refuses_negative_days(self, days):
         self.make_ended("new", Status.SUCCESS, 0)
 
         with pytest.raises(ValueError, match=rf"^days must be 0 or more, got {days}\.$"):
@@ -103,7 +103,7 @@ class TestPrune:
 
         assert AsyncTaskRecord.objects.exists()
 
-    def test_a_retention_that_is_wrong_removes_nothing(self, settings):
+    def test_pruning_with_a_wrong_setting_removes_nothing(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"RETENTION_DAYS": -1}
         self.make_ended("new", Status.SUCCESS, 0)
 
@@ -112,7 +112,7 @@ class TestPrune:
 
         assert AsyncTaskRecord.objects.exists()
 
-    def test_attempts_go_along_and_those_of_others_stay(self):
+    def test_pruning_removes_the_attempts_of_removed_tasks_only(self):
         self.make_ended("old", Status.FAILED, 200)
         self.make_ended("new", Status.FAILED, 1)
         for name in ("old", "new"):
@@ -122,7 +122,7 @@ class TestPrune:
 
         assert [attempt.task_name for attempt in AsyncTaskAttempt.objects.all()] == ["new"]
 
-    def test_a_rehearsal_counts_and_removes_nothing(self):
+    def test_a_dry_run_of_pruning_counts_and_removes_nothing(self):
         self.make_ended("old", Status.SUCCESS, 31)
 
         removed = upkeep.prune(dry_run=True)
@@ -130,7 +130,7 @@ class TestPrune:
         assert removed == 1
         assert AsyncTaskRecord.objects.exists()
 
-    def test_more_than_one_batch_is_removed(self, monkeypatch):
+    def test_pruning_removes_more_than_one_batch(self, monkeypatch):
         monkeypatch.setattr(module, "BATCH", 2)
         for n in range(5):
             self.make_ended(f"task-{n}", Status.SUCCESS, 31)
@@ -140,7 +140,7 @@ class TestPrune:
         assert removed == 5
         assert not AsyncTaskRecord.objects.exists()
 
-    def test_a_row_that_was_reopened_after_it_was_chosen_stays(self):
+    def test_pruning_keeps_a_row_that_was_reopened_after_it_was_chosen(self):
         self.make_ended("reopened", Status.FAILED, 200)
         chosen = (
             AsyncTaskRecord.objects.with_status([Status.FAILED])
@@ -154,7 +154,7 @@ class TestPrune:
         assert removed == 0
         assert get_status("reopened") == Status.IN_PROGRESS
 
-    def test_removing_a_thousand_costs_as_many_queries_as_three(self):
+    def test_pruning_a_thousand_rows_costs_as_many_queries_as_three(self):
         def make(number):
             make_rows(number, Status.SUCCESS, completed_at=timezone.now() - timedelta(days=40))
 
@@ -172,7 +172,9 @@ class TestFindPruneTime:
         ("status", "field"),
         [("success", "completed_at"), ("failed", "failed_at"), ("lost", "failed_at")],
     )
-    def test_pruning_removes_the_task_then_and_not_before(self, monkeypatch, status, field):
+    def test_pruning_removes_a_task_after_its_prune_time_and_not_before(
+        self, monkeypatch, status, field
+    ):
         ended = timezone.now() - timedelta(days=3)
         row = make_row("a", status, **{field: ended})
         at = find_prune_time(read_one(row))
@@ -184,7 +186,7 @@ class TestFindPruneTime:
 
         assert (before, after) == (0, 1)
 
-    def test_without_an_end_the_last_sign_of_life_counts_in_both(self, monkeypatch):
+    def test_without_an_end_the_prune_time_goes_by_the_last_update(self, monkeypatch):
         row = make_row("a", "failed")
         row.refresh_from_db()
         at = find_prune_time(read_one(row))
@@ -195,11 +197,11 @@ class TestFindPruneTime:
         assert at == row.updated_at + timedelta(days=180)
 
     @pytest.mark.parametrize("status", sorted(OPEN))
-    def test_open_tasks_have_none(self, status):
+    def test_open_tasks_have_no_prune_time(self, status):
         assert find_prune_time(read_one(make_row("a", status))) is None
 
     @pytest.mark.parametrize("days", [None, {"success": None}, 10**7, 10**9], ids=str)
-    def test_what_is_kept_for_ever_has_none(self, settings, days):
+    def test_a_task_that_is_kept_has_no_prune_time(self, settings, days):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"RETENTION_DAYS": days}
         row = make_row("a", "success", completed_at=timezone.now())
 
@@ -215,7 +217,7 @@ class TestFindPruneTime:
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no row locks")
 class TestPruneBesideAWorker:
     @pytest.mark.django_db(transaction=True)
-    def test_a_row_that_a_worker_is_reopening_stays(self):
+    def test_pruning_keeps_a_row_that_a_worker_is_reopening(self):
         at = timezone.now() - timedelta(days=200)
         make_row("reopened", Status.FAILED, failed_at=at)
         with connection.cursor() as cursor:

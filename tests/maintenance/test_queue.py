@@ -51,10 +51,10 @@ def redis_queue(monkeypatch):
 
 
 class TestClusters:
-    def test_without_one_there_is_none(self):
+    def test_without_a_cluster_the_list_is_empty(self):
         assert read_queue().clusters == ()
 
-    def test_a_live_one_tells_of_itself(self):
+    def test_a_running_cluster_is_described_by_its_statistics(self):
         announced = announce_cluster()
 
         assert read_queue().clusters == (
@@ -69,38 +69,38 @@ class TestClusters:
             ),
         )
 
-    def test_they_are_in_the_order_of_their_hosts(self):
+    def test_clusters_are_ordered_by_host(self):
         for host in ("b", "a"):
             announce_cluster(host)
 
         assert [cluster.host for cluster in read_queue().clusters] == ["a", "b"]
 
-    def test_one_that_has_stopped_is_not_alive(self):
+    def test_a_stopped_cluster_is_left_out(self):
         announce_cluster(status=Conf.STOPPED)
 
         assert read_queue().clusters == ()
 
     @pytest.mark.parametrize("backend", OWN_CACHES)
-    def test_a_cache_that_each_process_has_for_its_own_says_nothing(self, settings, backend):
+    def test_with_a_cache_of_each_process_the_clusters_are_unknown(self, settings, backend):
         settings.CACHES = {"default": OWN_CACHES[backend]}
         assert caches["default"] is not None
 
         assert read_queue().clusters is None
 
-    def test_no_cache_says_nothing(self, monkeypatch):
+    def test_without_a_cache_the_clusters_are_unknown(self, monkeypatch):
         monkeypatch.setattr(Conf, "CACHE", "none")
 
         assert read_queue().clusters is None
 
 
 class TestLength:
-    def test_it_is_that_of_the_broker_and_of_what_clusters_have_taken(self):
+    def test_the_length_includes_what_clusters_have_prefetched(self):
         enqueue(3)
         announce_cluster()
 
         assert read_queue().length == Count(number=5)
 
-    def test_it_is_what_the_broker_itself_says(self):
+    def test_the_length_is_that_of_the_orm_broker(self):
         enqueue(2)
         OrmQ.objects.using(Conf.ORM).update(lock=timezone.now() + timedelta(minutes=1))
         enqueue(3)
@@ -108,13 +108,13 @@ class TestLength:
         assert read_queue().length.number == get_broker().queue_size() == 3
 
     @pytest.mark.django_db(transaction=True)
-    def test_it_is_one_query(self, django_assert_num_queries):
+    def test_the_length_costs_one_query(self, django_assert_num_queries):
         enqueue()
 
         with django_assert_num_queries(1, connection=connections[Conf.ORM]):
             read_queue()
 
-    def test_it_counts_every_queue_of_the_settings(self, settings):
+    def test_the_length_includes_every_queue_of_the_settings(self, settings):
         settings.Q_CLUSTER = {**settings.Q_CLUSTER, "ALT_CLUSTERS": {"night": {}}}
         enqueue(2)
         for name in ("night", "another-project"):
@@ -122,7 +122,7 @@ class TestLength:
 
         assert read_queue().length == Count(number=3)
 
-    def test_it_counts_every_list_of_redis(self, settings, redis_queue):
+    def test_the_length_includes_every_queue_of_redis(self, settings, redis_queue):
         other = f"{redis_queue}-other"
         settings.Q_CLUSTER = {"name": redis_queue, "ALT_CLUSTERS": {other: {}}}
         enqueue(2)
@@ -130,18 +130,18 @@ class TestLength:
 
         assert read_queue().length == Count(number=3)
 
-    def test_counting_stops_at_the_limit(self, monkeypatch):
+    def test_the_length_is_counted_up_to_the_limit(self, monkeypatch):
         monkeypatch.setattr(queue, "LIMIT", 2)
         monkeypatch.setattr(counts, "LIMIT", 2)
         enqueue(4)
 
         assert read_queue().length == Count(number=2, has_more=True)
 
-    def test_it_is_not_asked_for_in_vain(self, django_assert_num_queries):
+    def test_the_length_is_not_read_unless_asked_for(self, django_assert_num_queries):
         with django_assert_num_queries(0):
             assert read_queue(measure=False).length is None
 
-    def test_a_broker_that_cannot_say_is_taken_at_its_word(self, use_broker):
+    def test_the_length_is_unknown_with_a_broker_that_does_not_count(self, use_broker):
         use_broker(SilentBroker)
         announce_cluster()
 
@@ -160,7 +160,7 @@ class TestTrouble:
         assert (found.clusters, found.length) == (None, None)
         assert {record.levelno for record in caplog.records} == {logging.WARNING}
 
-    def test_an_error_of_the_database_leaves_a_transaction_around_it_whole(self, monkeypatch):
+    def test_a_database_error_does_not_break_the_transaction_around_it(self, monkeypatch):
         with transaction.atomic(using=Conf.ORM):
             with monkeypatch.context() as patch:
                 patch.setattr(OrmQ._meta, "db_table", "nowhere")
@@ -177,7 +177,7 @@ def no_pause(monkeypatch):
 
 @pytest.mark.usefixtures("no_pause")
 class TestEvidenceOfTheOrmBroker:
-    def test_without_tasks_and_clusters_there_is_none(self):
+    def test_without_tasks_and_clusters_the_evidence_is_empty(self):
         assert gather_evidence([]) == Evidence(
             queued=frozenset(), waiting={}, redelivers=True, clusters=()
         )
@@ -195,7 +195,7 @@ class TestEvidenceOfTheOrmBroker:
 
         assert gather_evidence([]).queued == frozenset()
 
-    def test_with_a_package_that_cannot_be_read_the_list_is_unknown(self, caplog):
+    def test_a_package_that_cannot_be_read_makes_the_list_unknown(self, caplog):
         payload = SignedPackage.dumps({"without": "a name"})
         OrmQ.objects.create(key="tests", payload=payload, lock=None)
 
@@ -213,7 +213,7 @@ class TestEvidenceOfTheOrmBroker:
 
 @pytest.mark.usefixtures("no_pause")
 class TestEvidenceOfRedis:
-    def test_each_queue_is_asked_by_its_name(self, redis_queue):
+    def test_each_queue_of_redis_is_asked_by_its_name(self, redis_queue):
         other = f"{redis_queue}-other"
         async_task(add, 1, 2, cluster=other)
         async_task(add, 1, 2, cluster=other)
@@ -223,7 +223,7 @@ class TestEvidenceOfRedis:
         assert evidence.waiting == {redis_queue: 0, other: 2}
         assert (evidence.queued, evidence.redelivers) == (None, False)
 
-    def test_clusters_tell_when_they_were_started(self, redis_queue):
+    def test_a_cluster_tells_when_it_was_started(self, redis_queue):
         announced = announce_cluster(tob=timezone.now())
 
         cluster, *_ = gather_evidence([]).clusters
@@ -263,7 +263,7 @@ class TestIsReachable:
         ("name", "is_reachable"),
         [("tests", True), ("same", True), ("far", False), ("unlisted", True), ("", False)],
     )
-    def test_a_queue_on_a_broker_of_its_own_is_not(self, settings, name, is_reachable):
+    def test_a_queue_with_a_broker_of_its_own_is_not_reachable(self, settings, name, is_reachable):
         settings.Q_CLUSTER = {
             **settings.Q_CLUSTER,
             "ALT_CLUSTERS": {
@@ -274,10 +274,10 @@ class TestIsReachable:
 
         assert queue.is_reachable(name) is is_reachable
 
-    def test_without_other_clusters_every_queue_is(self):
+    def test_without_other_clusters_every_queue_is_reachable(self):
         assert queue.is_reachable("")
 
-    def test_a_process_that_runs_as_such_a_cluster_reaches_its_own(self, settings, monkeypatch):
+    def test_a_process_reaches_the_queue_of_its_own_cluster(self, settings, monkeypatch):
         settings.Q_CLUSTER = {**settings.Q_CLUSTER, "ALT_CLUSTERS": {"far": {"orm": "other"}}}
         monkeypatch.setattr(Conf, "CLUSTER_NAME", "far")
 

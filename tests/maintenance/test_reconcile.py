@@ -55,7 +55,7 @@ class TestReconcile:
         assert get_status("healthy") == Status.IN_PROGRESS
 
     @pytest.mark.parametrize("silent", [TWO_HOURS, timedelta(days=30)], ids=str)
-    def test_a_queue_without_workers_loses_nothing(self, manager, silent):
+    def test_a_task_that_waits_without_a_cluster_is_left(self, manager, silent):
         name = manager.launch_async_task(add, 1, 2)
         let_be_silent(name, silent)
 
@@ -73,7 +73,7 @@ class TestReconcile:
 
         assert report.left == {name: "it is in the queue"}
 
-    def test_one_whose_worker_died_waits_in_the_queue_for_the_next(self, manager):
+    def test_a_task_of_a_dead_worker_that_is_in_the_queue_is_left(self, manager):
         name = manager.launch_async_task(add, 1, 2)
         AsyncTaskRecord.objects.update(status=Status.IN_PROGRESS, worker=GONE)
         let_be_silent(name)
@@ -82,7 +82,7 @@ class TestReconcile:
 
         assert report.left == {name: "it is in the queue"}
 
-    def test_what_spoke_lately_is_not_looked_at(self):
+    def test_a_task_with_recent_activity_is_not_checked(self):
         make_row("lively", worker=GONE, silent=timedelta(seconds=5))
 
         report = upkeep.reconcile()
@@ -90,14 +90,14 @@ class TestReconcile:
         assert report == upkeep.Reconciled()
 
     @pytest.mark.parametrize("status", [Status.SUCCESS, Status.FAILED, Status.LOST])
-    def test_what_has_ended_is_not_looked_at(self, status):
+    def test_a_finished_task_is_not_checked(self, status):
         make_row("ended", status)
 
         report = upkeep.reconcile(older_than=0)
 
         assert report == upkeep.Reconciled()
 
-    def test_what_nothing_speaks_for_is_lost_and_says_what_was_looked_at(self):
+    def test_a_task_that_neither_waits_nor_runs_is_lost_and_says_what_was_checked(self):
         make_row("dead", worker=GONE, attempts=1)
 
         report = upkeep.reconcile()
@@ -118,7 +118,7 @@ class TestReconcile:
 
         assert report.lost == ["dropped"]
 
-    def test_a_lost_task_keeps_its_attempt(self):
+    def test_a_lost_task_gets_an_attempt(self):
         make_row("dead", worker=GONE, attempts=2, started_at=timezone.now())
 
         upkeep.reconcile()
@@ -128,7 +128,7 @@ class TestReconcile:
         assert (attempt.worker, attempt.exception_class) == (GONE, "")
         assert attempt.message.startswith("Lost: no activity")
 
-    def test_an_end_that_django_q2_knows_is_recorded(self):
+    def test_a_success_that_django_q2_has_is_recorded(self):
         make_row("ended", worker=GONE, attempts=1)
         make_result("ended", result={"sum": 3})
 
@@ -139,7 +139,7 @@ class TestReconcile:
         assert (row.status, row.result_payload) == (Status.SUCCESS, {"sum": 3})
         assert row.completed_at is not None
 
-    def test_a_failure_that_django_q2_knows_is_recorded(self):
+    def test_a_failure_that_django_q2_has_is_recorded(self):
         make_row("ended", worker=GONE, attempts=1)
         trace = 'Traceback (most recent call last):\n  File "a.py", line 1, in f\nValueError: bad\n'
         make_result("ended", success=False, result=f"bad : {trace}")
@@ -177,7 +177,7 @@ class TestReconcile:
         row = AsyncTaskRecord.objects.get(task_name="slow")
         assert (row.status, row.failed_at) == (Status.SUCCESS, None)
 
-    def test_a_late_sign_of_life_corrects_a_lost_row(self, manager):
+    def test_late_progress_reopens_a_lost_row(self, manager):
         make_row("slow", worker=GONE, attempts=1)
         upkeep.reconcile()
 
@@ -185,7 +185,7 @@ class TestReconcile:
 
         assert get_status("slow") == Status.IN_PROGRESS
 
-    def test_a_task_that_speaks_while_it_is_judged_is_not_lost(self, manager):
+    def test_a_task_with_activity_during_the_check_is_not_lost(self, manager):
         make_row("dead")
         make_row("alive", silent=timedelta(0))
         cutoff = timezone.now() - timedelta(hours=1)
@@ -195,7 +195,7 @@ class TestReconcile:
         assert lost == ["dead"]
         assert get_status("alive") == Status.IN_PROGRESS
 
-    def test_a_rehearsal_changes_nothing(self):
+    def test_a_dry_run_of_reconciling_changes_nothing(self):
         make_row("dead", worker=GONE)
         make_row("ended", worker=GONE)
         make_result("ended")
@@ -207,7 +207,7 @@ class TestReconcile:
         assert list(AsyncTaskRecord.objects.order_by("pk").values()) == before
 
     @pytest.mark.parametrize("seconds", [1e9, 1e11, 1e12, 1e300, float("inf")], ids=str)
-    def test_an_age_that_no_date_expresses_finds_no_task(self, seconds):
+    def test_reconciling_by_an_age_that_no_date_expresses_finds_no_task(self, seconds):
         make_row("dead", worker=GONE, silent=timedelta(days=4000))
         manager = SimpleNamespace(config=DashboardConfig(lost_after=seconds))
 
@@ -215,11 +215,11 @@ class TestReconcile:
         assert upkeep.reconcile(older_than=seconds) == upkeep.Reconciled()
 
     @pytest.mark.parametrize("seconds", [-1, -1e12, float("nan")], ids=str)
-    def test_an_age_that_is_none_is_refused(self, seconds):
+    def test_reconciling_refuses_negative_seconds(self, seconds):
         with pytest.raises(ValueError, match=r"^older_than must be 0 or more seconds, got "):
             upkeep.reconcile(older_than=seconds)
 
-    def test_where_no_task_is_silent_it_costs_one_query(self):
+    def test_reconciling_without_such_tasks_costs_one_query(self):
         make_row("lively", silent=timedelta(0))
 
         assert count_queries(upkeep.reconcile) == 1
@@ -233,7 +233,7 @@ class TestReconcile:
         ],
         ids=["alive", "lost at work", "lost in the queue"],
     )
-    def test_a_thousand_rows_cost_as_many_queries_as_three(self, status, values):
+    def test_reconciling_a_thousand_rows_costs_as_many_queries_as_three(self, status, values):
         make_rows(3, status, **values)
         few = count_queries(upkeep.reconcile)
         AsyncTaskRecord.objects.all().delete()
@@ -249,9 +249,7 @@ class TestReconcile:
 class TestReconcileInBatches:
     @pytest.mark.django_db(transaction=True)
     @pytest.mark.parametrize("number", [4, 5, 6])
-    def test_each_row_is_judged_once_though_the_broker_closes_connections(
-        self, monkeypatch, number
-    ):
+    def test_each_row_is_checked_once_in_whatever_batches(self, monkeypatch, number):
         monkeypatch.setattr(module, "BATCH", 2)
         make_rows(number, worker=GONE, attempts=1)
         make_result("task-3")
@@ -265,7 +263,7 @@ class TestReconcileInBatches:
 class TestReconcileManyEnds:
     @pytest.mark.django_db(transaction=True)
     @pytest.mark.parametrize("success", [True, False], ids=["success", "failure"])
-    def test_a_thousand_cost_as_many_queries_as_three(self, success):
+    def test_a_thousand_ends_cost_as_many_queries_as_three(self, success):
         def reconcile(number):
             for model in (AsyncTaskRecord, AsyncTaskAttempt, Task):
                 model.objects.all().delete()
@@ -285,7 +283,7 @@ class TestReconcileManyEnds:
 
     @pytest.mark.django_db(transaction=True)
     @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no row locks")
-    def test_a_row_that_somebody_holds_keeps_no_other_from_its_end(self):
+    def test_a_locked_row_does_not_keep_others_from_their_ends(self):
         for name in ("held", "free"):
             make_row(name, worker=GONE, attempts=1)
             make_result(name)
@@ -309,7 +307,7 @@ class TestReconcileManyEnds:
 
 
 class TestUnreadableResult:
-    def test_arguments_that_cannot_be_unpickled_stop_nothing(self):
+    def test_a_result_whose_arguments_cannot_be_unpickled_ends_its_task(self):
         make_row("task")
         make_row("gone", worker=GONE, attempts=1)
         make_result("task")
@@ -391,7 +389,7 @@ class TestFindReasonToLeave:
         assert found == reason
 
     @pytest.mark.parametrize("record", [PENDING, {}, {**PENDING, "cluster": ""}], ids=str)
-    def test_one_of_clusters_with_a_broker_of_their_own_is_left(self, settings, record):
+    def test_a_task_of_clusters_with_a_broker_of_their_own_is_left(self, settings, record):
         settings.Q_CLUSTER = {**settings.Q_CLUSTER, "ALT_CLUSTERS": {"night": {"orm": "other"}}}
 
         found = find_reason_to_leave(build_record(**record), build_evidence(queued=set()))
@@ -418,12 +416,12 @@ class TestFindReasonToLeave:
             ({}, {"worker": None}),
         ],
     )
-    def test_otherwise_it_is_lost(self, evidence, record):
+    def test_a_task_that_can_neither_wait_nor_run_is_lost(self, evidence, record):
         found = find_reason_to_leave(build_record(**record), build_evidence(**evidence))
 
         assert found is None
 
-    def test_every_reason_is_explained_in_the_documentation(self):
+    def test_every_reason_to_leave_a_task_is_explained_in_the_documentation(self):
         tree = ast.parse(inspect.getsource(find_reason_to_leave))
         texts = [
             node.value
@@ -466,7 +464,7 @@ class TestDescribeLoss:
         ],
         ids=["running", "queued", "no worker known"],
     )
-    def test_it_says_what_was_checked(self, evidence, record, words):
+    def test_the_message_of_a_lost_task_says_what_was_checked(self, evidence, record, words):
         message = describe_loss(build_record(**record), build_evidence(**evidence))
 
         assert message == f"Lost: no activity, django-q2 has no result, {words}."
@@ -485,7 +483,7 @@ class TestQueues:
         let_be_silent(name)
         return name
 
-    def test_one_that_waits_in_another_queue_of_redis_is_left_with_its_locks(
+    def test_a_task_that_waits_in_another_queue_of_redis_is_left_with_its_locks(
         self, manager, redis_queue
     ):
         locked = {"project.Widget": [1]}
@@ -496,7 +494,7 @@ class TestQueues:
         assert report.left == {name: "its queue is not empty"}
         assert manager.check_conflict(locked) == {1}
 
-    def test_tasks_of_another_queue_do_not_save_it(self, manager, redis_queue):
+    def test_tasks_of_another_queue_do_not_keep_a_task_open(self, manager, redis_queue):
         name = self.launch(manager)
         get_broker().purge_queue()
         other = self.launch(manager, cluster=f"{redis_queue}-other")
@@ -505,16 +503,14 @@ class TestQueues:
 
         assert (report.lost, report.left) == ([name], {other: "its queue is not empty"})
 
-    def test_one_whose_queue_is_unknown_is_left(self, manager, redis_queue):
+    def test_a_task_whose_queue_is_unknown_is_left(self, manager, redis_queue):
         name = self.launch(manager, broker=get_broker(f"{redis_queue}-other"))
 
         report = upkeep.reconcile()
 
         assert report.left == {name: "its row does not name the queue that it was sent to"}
 
-    def test_one_of_a_table_that_does_not_keep_the_queue_is_left(
-        self, settings, manager, redis_queue
-    ):
+    def test_a_task_of_a_table_without_the_queue_is_left(self, settings, manager, redis_queue):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"FIELD_MAP": {"cluster": None}}
         name = self.launch(get_manager(), cluster=f"{redis_queue}-other")
 
@@ -540,7 +536,7 @@ class TestQueues:
         assert report.ended == ["ended"]
 
     @pytest.mark.parametrize("cluster", ["tests", "night", ""])
-    def test_with_the_orm_broker_the_table_holds_all_queues(self, manager, cluster):
+    def test_with_the_orm_broker_all_queues_are_listed(self, manager, cluster):
         make_row("dropped", Status.PENDING, cluster=cluster)
         name = self.launch(manager, cluster="night")
 
@@ -548,7 +544,7 @@ class TestQueues:
 
         assert (report.lost, report.left) == (["dropped"], {name: "it is in the queue"})
 
-    def test_a_cache_of_each_process_says_nothing_about_workers(self, settings, monkeypatch):
+    def test_with_a_cache_of_each_process_a_running_task_is_left(self, settings, monkeypatch):
         settings.CACHES = {
             **settings.CACHES,
             "local": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
@@ -571,7 +567,7 @@ class TestRestart:
         announce_cluster(host=self.HOST, workers=[self.PID], tob=born)
         return upkeep.reconcile()
 
-    def test_the_task_of_the_dead_worker_is_lost(self):
+    def test_after_a_restart_the_task_of_the_dead_worker_is_lost(self):
         now = timezone.now()
 
         report = self.reconcile(started=now - TWO_HOURS, born=now - TWO_HOURS / 3)

@@ -121,7 +121,7 @@ class TestProcessOnThisHost:
 
     @needs_proc
     @pytest.mark.skipif(not settings.USE_TZ, reason="local times are compared to the hour")
-    def test_a_process_is_told_from_one_that_ran_ten_seconds_earlier(self, process):
+    def test_a_process_is_not_taken_for_one_of_ten_seconds_before(self, process):
         worker = f"{HERE}:{process.pid}"
 
         assert is_worker_alive(build_record(worker, started=timedelta(0)), [])
