@@ -149,11 +149,18 @@ def check_migration(**kwargs: Any) -> list[checks.CheckMessage]:
     places: list[tuple[str, Any]] = []
     if _is_powercruds_tracker(default):
         places.append(("POWERCRUD_SETTINGS['ASYNC_MANAGER_DEFAULT']", default))
+    trackers = {}
     for view in _walk_subclasses(AsyncMixin):
         # With our mixin a view's own attributes of PowerCRUD do not count.
         found = None if issubclass(view, AsyncDashboardMixin) else _find_manager_of_view(view)
         if _is_powercruds_tracker(found):
-            places.append((view.__name__, found))
+            trackers[view] = found
+    places += [
+        (view.__name__, found)
+        for view, found in trackers.items()
+        # A view that inherits its manager is moved by moving the base class.
+        if all(trackers.get(base) is not found for base in view.__mro__[1:])
+    ]
     return [
         checks.Warning(
             f"{place} still records with PowerCRUD's own tracker, {found.__module__}."

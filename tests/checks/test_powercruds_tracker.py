@@ -80,6 +80,17 @@ class TestCheckMigration:
 
         assert self.find_of(view.__name__) == []
 
+    def test_views_that_inherit_the_tracker_are_reported_once_at_their_base(self):
+        class BaseView(AsyncMixin):
+            async_manager_class = OldTracker
+
+        inheriting = type("InheritingView", (BaseView,), {})
+        further = type("FurtherView", (inheriting,), {"async_manager_class": PowercrudsTracker})
+
+        assert len(self.find_of("BaseView")) == 1
+        assert self.find_of(inheriting.__name__) == []
+        assert len(self.find_of(further.__name__)) == 1
+
     def test_a_view_with_our_mixin_is_no_matter(self):
         class MovedView(AsyncDashboardMixin, AsyncMixin):
             async_manager_class = OldTracker
