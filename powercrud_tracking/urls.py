@@ -3,7 +3,8 @@
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from powercrud_tracking.dashboard import lists, views
+from powercrud_tracking.dashboard.list.view import OwnRecordList, RecordList
+from powercrud_tracking.dashboard.overview.view import Overview
 from powercrud_tracking.dashboard.task.view import RecordDetail
 
 
@@ -18,8 +19,8 @@ register_converter(TaskNameConverter, "powercrud_task_name")
 app_name = "powercrud_tracking"
 
 urlpatterns = [
-    path("", lists.RecordList.as_view(), name="list"),
-    path("overview/", views.Overview.as_view(), name="overview"),
-    path("mine/", lists.OwnRecordList.as_view(), name="mine"),
+    path("", RecordList.as_view(), name="list"),
+    path("overview/", Overview.as_view(), name="overview"),
+    path("mine/", OwnRecordList.as_view(), name="mine"),
     path("<powercrud_task_name:task_name>/", RecordDetail.as_view(), name="detail"),
 ]

@@ -1,14 +1,16 @@
-"""What the list can be narrowed to. All of it is in the address, so that it can be shared."""
+"""The filters of the list. All of them are in the address, so that it can be shared."""
 
 import uuid
 from collections import Counter
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from django import forms
+from django.forms.utils import flatatt
 from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext
 from django_filters import CharFilter, DateTimeFilter, FilterSet
@@ -18,28 +20,43 @@ from powercrud_tracking.records.reading import get_rows, get_title
 from powercrud_tracking.records.times import find_time, get_local
 
 SEARCHED = 100_000
-"""Among how many of the newest rows a text is looked for: no index finds a word."""
+"""How many of the newest rows a text is searched in: no index finds a word."""
 
 OFFERED_FROM = 1_000
-"""From how many of the newest rows the functions and people to choose from are taken."""
+"""How many of the newest rows the functions and users to choose from are taken from."""
+
+NEEDED = {
+    "func": ("func",),
+    "user": ("launched_by_id", "user"),
+    "object": ("objects",),
+    "queued_from": ("created_at",),
+    "queued_to": ("created_at",),
+}
+"""Filter to the logical names of which the table must store one."""
 
 _MOST_WORDS = 10
-_MINUTE = "%Y-%m-%dT%H:%M"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Chosen:
-    """One filter that is on.
+class _Select(forms.Select):
+    # Django renders a template for each option: hundreds of them took a fifth of the list's time.
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        options = format_html_join(
+            "\n",
+            '<option value="{}"{}>{}</option>',
+            (
+                (choice, SafeString(" selected") if choice == (value or "") else "", label)
+                for choice, label in self.choices
+            ),
+        )
+        attributes = flatatt(self.build_attrs(self.attrs, attrs))
+        return format_html('<select name="{}"{}>{}</select>', name, attributes, options)
 
-    Args:
-        label: of the filter.
-        value: in words.
-        query: the address without this filter, behind its "?".
-    """
 
-    label: Any
-    value: str
-    query: str
+class _TimeInput(forms.DateTimeInput):
+    input_type = "datetime-local"
+
+    def __init__(self, attrs: Any = None) -> None:
+        super().__init__(attrs, format="%Y-%m-%dT%H:%M")
 
 
 def _check_time(at: datetime) -> None:
@@ -47,55 +64,44 @@ def _check_time(at: datetime) -> None:
         raise forms.ValidationError(forms.DateTimeField.default_error_messages["invalid"])
 
 
+class _TimeFilter(DateTimeFilter):  # type: ignore[misc]
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(widget=_TimeInput, validators=[_check_time], **kwargs)
+
+
 class RecordFilter(FilterSet):  # type: ignore[misc]
-    """The filters of the list: those whose column the table has.
+    """The filters of the list whose columns the table stores.
 
     Args:
         data: the parameters of the address.
-        queryset: the rows that somebody may see.
+        queryset: the rows that the user may see.
     """
 
     q = CharFilter(
-        label=_("Words"),
+        label=_("Search"),
         method="search",
         widget=forms.TextInput(
-            attrs={"type": "search", "placeholder": _("Name, message or objects")}
+            attrs={"type": "search", "placeholder": _("Task name, message or objects")}
         ),
     )
-    func = CharFilter(label=_("Function"), method="of_func", widget=forms.Select)
-    user = CharFilter(label=_("Who"), method="of_user", widget=forms.Select)
+    func = CharFilter(label=_("Function"), method="of_func", widget=_Select)
+    user = CharFilter(label=_("User"), method="of_user", widget=_Select)
     object = CharFilter(label=_("Objects"), method="on_objects")
-    queued_from = DateTimeFilter(
-        label=_("Queued from"), method="queued_since", validators=[_check_time]
-    )
-    queued_to = DateTimeFilter(
-        label=_("Queued before"), method="queued_before", validators=[_check_time]
-    )
-
-    NEEDED = {
-        "func": ("func",),
-        "user": ("launched_by_id", "user"),
-        "object": ("objects",),
-        "queued_from": ("created_at",),
-        "queued_to": ("created_at",),
-    }
-    """Filter to the logical names of which the table must store one."""
+    queued_from = _TimeFilter(label=_("Queued from"), method="queued_since")
+    queued_to = _TimeFilter(label=_("Queued before"), method="queued_before")
 
     def __init__(self, data: Any, *, queryset: AsyncTaskRecordQuerySet) -> None:
         super().__init__(data, queryset=queryset)
-        for name, needed in self.NEEDED.items():
+        for name, needed in NEEDED.items():
             if not any(map(queryset.stores, needed)):
                 del self.filters[name]
-        for name in ("queued_from", "queued_to"):
-            if name in self.filters:
-                self.filters[name].extra["widget"] = forms.DateTimeInput(
-                    attrs={"type": "datetime-local"}, format=_MINUTE
-                )
         self.is_searching = False
         self._labels: dict[str, dict[str, str]] = {}
 
+    # --- what each filter does -----------------------------------------------------------
+
     def search(self, rows: AsyncTaskRecordQuerySet, name: str, text: str) -> Any:
-        """Find a task by its whole name, or tasks that mention all of some words."""
+        """Find a task by its whole name, or tasks that contain each of some words."""
         if _is_task_name(text):
             return rows.named_task(text)
         rows = self._among_newest(rows)
@@ -106,10 +112,10 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
     def of_func(self, rows: AsyncTaskRecordQuerySet, name: str, func: str) -> Any:
         return rows.of_func(func)
 
-    def of_user(self, rows: AsyncTaskRecordQuerySet, name: str, who: str) -> Any:
+    def of_user(self, rows: AsyncTaskRecordQuerySet, name: str, user: str) -> Any:
         if rows.stores("launched_by_id"):
-            return rows.launched_by_key(who)
-        return self._among_newest(rows).labelled(who)
+            return rows.launched_by_key(user)
+        return self._among_newest(rows).labelled(user)
 
     def on_objects(self, rows: AsyncTaskRecordQuerySet, name: str, text: str) -> Any:
         return self._among_newest(rows).on_objects(text)
@@ -127,24 +133,26 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
         cutoff = get_rows(using=rows.db).find_time_of_newest(SEARCHED)
         return rows if cutoff is None else rows.queued_since(cutoff)
 
+    # --- which of them are active --------------------------------------------------------
+
     @property
     def given(self) -> dict[str, str]:
-        """The parameters of the filters that are on, as they came."""
+        """The parameters of the active filters, as they are in the address."""
         return {name: self.data[name] for name in self.filters if self.data.get(name)}
 
-    def get_chosen(self, **others: str) -> list[Chosen]:
-        """Return the filters that are on, each with the address without it.
+    def get_active(self, **others: str) -> list[dict[str, Any]]:
+        """Return each active filter: its ``label``, its ``value``, the ``query`` that removes it.
 
         Args:
-            others: further parameters, which all of these addresses keep.
+            others: further parameters of these query strings.
         """
         given = self.given
         return [
-            Chosen(
-                label=self.filters[name].label,
-                value=self._describe(name, value),
-                query=get_query(**others, **{n: v for n, v in given.items() if n != name}),
-            )
+            {
+                "label": self.filters[name].label,
+                "value": self._describe(name, value),
+                "query": get_query(**others, **{n: v for n, v in given.items() if n != name}),
+            }
             for name, value in given.items()
         ]
 
@@ -153,6 +161,8 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
         if isinstance(cleaned, datetime):
             return date_format(get_local(cleaned), "SHORT_DATETIME_FORMAT")
         return self._labels.get(name, {}).get(value, value)
+
+    # --- what they offer -----------------------------------------------------------------
 
     def offer_choices(self) -> None:
         """Let the form offer the functions and users of the newest rows, in one query."""
@@ -173,7 +183,8 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
         numbers = Counter(labels.values())
         # Values that share a label are told apart.
         labels = {
-            v: f"{label} ({v})" if numbers[label] > 1 else label for v, label in labels.items()
+            value: f"{label} ({value})" if numbers[label] > 1 else label
+            for value, label in labels.items()
         }
         self._labels[name] = labels
         ordered = sorted(labels.items(), key=lambda pair: (pair[1].casefold(), pair[0]))
@@ -181,7 +192,7 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
 
 
 def get_query(**values: str) -> str:
-    """Return parameters as an address has them behind its "?", without the empty ones."""
+    """Return a query string of these parameters, without the empty ones."""
     return urlencode({name: value for name, value in values.items() if value})
 
 

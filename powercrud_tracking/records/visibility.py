@@ -2,11 +2,9 @@
 
 from typing import Any
 
-from django.contrib.auth.mixins import AccessMixin
-from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.contrib.auth.mixins import PermissionRequiredMixin
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
-from django.http.response import HttpResponseBase
-from django.views.generic import View
 
 from powercrud_tracking.config.dashboard_config import DashboardConfig, get_config, load
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
@@ -72,19 +70,10 @@ def is_in_sight(record: Record, request: HttpRequest) -> bool:
     )
 
 
-class PersonRequiredMixin(AccessMixin, View):
-    """Send anonymous people to the login."""
+class ViewPermissionRequiredMixin(PermissionRequiredMixin):
+    """Ask for the view permission of the setting's record model."""
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not request.user.is_authenticated:
-            return self.handle_no_permission()
-        return super().dispatch(request, *args, **kwargs)
+    request: HttpRequest
 
-
-class PermissionRequiredMixin(PersonRequiredMixin):
-    """Send anonymous people to the login; answer 403 without the view permission."""
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if request.user.is_authenticated and not may_view_records(request.user):
-            raise PermissionDenied
-        return super().dispatch(request, *args, **kwargs)
+    def has_permission(self) -> bool:
+        return may_view_records(self.request.user)

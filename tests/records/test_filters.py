@@ -183,20 +183,20 @@ class TestChoices:
             build().offer_choices()
 
 
-class TestChosen:
-    def test_each_can_be_taken_away(self):
+class TestActive:
+    def test_each_active_filter_can_be_removed(self):
         found = build(func="shop.sort", q="books", status="ignored")
         assert found.form.is_valid()
         found.offer_choices()
 
-        chosen = found.get_chosen(status="failed")
+        active = found.get_active(status="failed")
 
-        assert [(str(c.label), c.value, c.query) for c in chosen] == [
-            ("Words", "books", "status=failed&func=shop.sort"),
+        assert [(str(each["label"]), each["value"], each["query"]) for each in active] == [
+            ("Search", "books", "status=failed&func=shop.sort"),
             ("Function", "shop.sort", "status=failed&q=books"),
         ]
 
-    def test_a_query_leaves_out_what_is_empty(self):
+    def test_a_query_string_leaves_empty_parameters_out(self):
         assert get_query(status="", q="a b", func="f") == "q=a+b&func=f"
 
 

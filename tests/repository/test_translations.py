@@ -383,8 +383,8 @@ class TestPages:
         ("language", "words"),
         [
             ("de", ["Fehlgeschlagen", "Wartezeit", "2. Januar 2026 12:30", ">2,5\xa0s<"]),
-            ("es", ["Fallo", "Espera", "2 de enero de 2026", ">2,5\xa0s<"]),
-            ("fr", ["Échouée", "Attente", "2 janvier 2026", ">2,5\xa0s<"]),
+            ("es", ["Fallo", "Tiempo en cola", "2 de enero de 2026", ">2,5\xa0s<"]),
+            ("fr", ["Échouée", "attente", "2 janvier 2026", ">2,5\xa0s<"]),
             ("ja", ["失敗", "待ち時間", "2026年1月2日", ">2.5秒<"]),
         ],
     )

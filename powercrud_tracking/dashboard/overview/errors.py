@@ -8,6 +8,7 @@ from datetime import datetime
 
 from powercrud_tracking.dashboard.overview.finished_tasks import Ended
 from powercrud_tracking.lifecycle import FAILURES, Status
+from powercrud_tracking.serialization.bulk_results import describe_bulk_failure
 
 VARIABLE = "…"
 """What a pattern has in place of a number, a quoted text or an id."""
@@ -107,7 +108,8 @@ def split_message(status: str, message: str | None) -> tuple[str, str]:
     """
     if status == Status.LOST:
         return "", ""
-    text = (message or "")[:_READ_LENGTH].strip()
+    # Rows from before PowerCRUD's bulk failures were described have them as they came.
+    text = describe_bulk_failure((message or "")[:_READ_LENGTH], rolled_back=False)
     kind = ""
     if match := _KIND.match(text):
         kind, text = match[1], text[match.end() :].strip()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from django.contrib.auth.mixins import LoginRequiredMixin
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -21,14 +22,13 @@ from powercrud_tracking.records import reading
 from powercrud_tracking.records.cached_progress import add_live_progress
 from powercrud_tracking.records.reading import Record
 from powercrud_tracking.records.visibility import (
-    PersonRequiredMixin,
     get_own_rows,
     get_visible_rows,
     may_view_records,
 )
 
 
-class RecordDetail(PersonRequiredMixin, RecordPage):
+class RecordDetail(LoginRequiredMixin, RecordPage):
     """One task."""
 
     template_name = "powercrud_tracking/task/detail.html"

@@ -31,7 +31,7 @@ class TestKind:
             ("_Private: x", ("_Private", "x")),
             ("HTTP404Error: gone", ("HTTP404Error", "gone")),
             ("price: must be an integer.", ("", "price: must be an integer.")),
-            ("failed delete: Cannot delete some", ("", "failed delete: Cannot delete some")),
+            ("failed delete: Cannot delete some", ("", "Cannot delete some")),
             ("Task failed", ("", "Task failed")),
             ("", ("", "")),
             (None, ("", "")),
@@ -76,6 +76,11 @@ class TestPattern:
     def test_numbers_quoted_text_and_ids_are_left_out(self, message, pattern):
         assert split_message("failed", message) == ("", pattern)
         assert split_message("failed", f"ValueError: {message}") == ("ValueError", pattern)
+
+    def test_a_bulk_failure_as_powercrud_words_it_is_the_error_of_its_field(self):
+        message = "failed update: [('price', ['“abc” value must be an integer.'])]"
+
+        assert split_message("failed", message) == ("", "price: … value must be an integer.")
 
     @worst
     @pytest.mark.parametrize("start", ["", "ValueError: ", "'", "0c9a4fd6-"])

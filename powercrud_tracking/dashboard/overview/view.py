@@ -6,16 +6,16 @@ from powercrud_tracking.config.dashboard_config import get_config
 from powercrud_tracking.dashboard import polling
 from powercrud_tracking.dashboard.overview import charts, overview
 from powercrud_tracking.dashboard.pages import RecordPage
-from powercrud_tracking.records.visibility import PermissionRequiredMixin, get_visible_rows
+from powercrud_tracking.records.visibility import ViewPermissionRequiredMixin, get_visible_rows
 
 MOST_GROUPS = 20
 """How many functions, and how many groups of errors, the overview shows."""
 
 
-class Overview(PermissionRequiredMixin, RecordPage):
+class Overview(ViewPermissionRequiredMixin, RecordPage):
     """How the whole stands."""
 
-    template_name = "powercrud_tracking/overview.html"
+    template_name = "powercrud_tracking/overview/overview.html"
     section = "overview"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
