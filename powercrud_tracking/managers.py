@@ -14,7 +14,7 @@ from powercrud.async_manager import AsyncManager
 from powercrud_tracking.config import layers, travel
 from powercrud_tracking.config.dashboard_config import get_config, load
 from powercrud_tracking.lifecycle import Event, Status
-from powercrud_tracking.maintenance.reconcile import reconcile
+from powercrud_tracking.maintenance.locks import release_ended_tasks
 from powercrud_tracking.poll import build_poll
 from powercrud_tracking.recording import bulk_arguments, launches
 from powercrud_tracking.recording.events import EventRecorder
@@ -23,7 +23,7 @@ from powercrud_tracking.recording.lock_limits import limit_waiting
 from powercrud_tracking.recording.recorder import TaskStillOpenError
 from powercrud_tracking.recording.running import find_running_task
 from powercrud_tracking.recording.values import Formatters
-from powercrud_tracking.records import missing_table, reading
+from powercrud_tracking.records import missing_table
 
 logger = logging.getLogger("powercrud_tracking")
 
@@ -328,47 +328,10 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
     def cleanup_completed_tasks(self) -> dict[str, Any]:
         """Reconcile, and release the locks and progress of tasks that have ended.
 
-        PowerCRUD's own method takes a missing result for the end of a task, and so releases the
-        locks of queued and running tasks (seen with 0.9.16).
-
         Returns:
-            PowerCRUD's summary with ``active_tasks`` (a number), ``cleaned`` and ``skipped`` (by
-            task name).
+            PowerCRUD's summary: ``active_tasks``, ``cleaned`` and ``skipped``.
         """
-        report = reconcile(self)
-        active = self.get_active_tasks()
-        summary: dict[str, Any] = {"active_tasks": len(active), "cleaned": {}, "skipped": {}}
-        for task_name in sorted(active):
-            reason = self._find_end(task_name)
-            if reason is None:
-                summary["skipped"][task_name] = report.left.get(task_name, "it has not ended")
-            else:
-                summary["cleaned"][task_name] = self._release(task_name, reason)
-        return summary
-
-    def _find_end(self, task_name: str) -> str | None:
-        """Return how a task ended, or ``None`` if neither its row nor django-q2 knows an end."""
-        record = reading.find_record(task_name, self.config)
-        if record is not None and record.status is not None:
-            return None if record.is_open else str(record.status)
-        # Its table keeps no status, or it is not recorded: all managers share the active tasks.
-        task = Task.objects.filter(name=task_name).only("success").first()
-        if task is None:
-            return None
-        return str(Status.SUCCESS if task.success else Status.FAILED)
-
-    def _release(self, task_name: str, reason: str) -> dict[str, Any]:
-        locks = self.cache.get(f"{self.conflict_prefix}{task_name}") or ()
-        progress = self.get_progress(task_name)
-        self.remove_active_task(task_name)
-        if reading.find_record(task_name, self.config) is not None:
-            self._emit_lifecycle(Event.CLEANUP, task_name)
-        return {
-            "reason": reason,
-            "conflict_lock_keys": len(locks),
-            "progress_entries": 0 if progress is None else 1,
-            "dashboard_records": 0,
-        }
+        return release_ended_tasks(self)
 
     # --- launching ---------------------------------------------------------------------
 
