@@ -21,7 +21,7 @@ from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
 from powercrud_tracking.progress import report
 from powercrud_tracking.signals import task_recorded
 
-SECONDS = 30
+SECONDS = 50
 """How long a task waits for what its test promises."""
 
 
