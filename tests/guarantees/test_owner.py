@@ -35,7 +35,7 @@ def test_the_lazy_user_of_a_request_owns_the_task(user):
         lambda pk: "ada",
         lambda pk: pk,
         lambda pk: AnonymousUser(),
-        lambda pk: get_user_model()(username="unsaved"),
+        lambda pk: get_user_model()(pk=None, username="unsaved"),
         lambda pk: None,
     ],
     ids=["group", "another model", "text", "number", "anonymous", "unsaved user", "nobody"],
