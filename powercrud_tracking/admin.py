@@ -45,7 +45,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     search_fields = ("task_name__startswith",)
-    search_help_text = _("The task name, or how it begins")
+    search_help_text = _("Task name, or its beginning")
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -88,7 +88,7 @@ class AsyncTaskRecordAdmin(ReadOnlyAdmin):
     sortable_by = ("created_at",)
     fieldsets = (
         (None, {"fields": ("task_page", "title", "status", "message", "progress_payload")}),
-        (_("Who and what"), {"fields": ("user_label", "launched_by_id", "affected_objects")}),
+        (_("User and objects"), {"fields": ("user_label", "launched_by_id", "affected_objects")}),
         (
             _("Times"),
             {
@@ -103,7 +103,10 @@ class AsyncTaskRecordAdmin(ReadOnlyAdmin):
                 )
             },
         ),
-        (_("Data"), {"fields": ("task_args", "task_kwargs", "result_payload", "extra")}),
+        (
+            _("Arguments and result"),
+            {"fields": ("task_args", "task_kwargs", "result_payload", "extra")},
+        ),
         (
             _("Queue"),
             {

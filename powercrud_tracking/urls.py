@@ -4,12 +4,12 @@ from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
 from powercrud_tracking.dashboard.list.view import OwnRecordList, RecordList
-from powercrud_tracking.dashboard.overview.view import Overview
+from powercrud_tracking.dashboard.overview.view import RecordOverview
 from powercrud_tracking.dashboard.task.view import RecordDetail
 
 
 class TaskNameConverter(StringConverter):
-    """Any text at all, slashes and line breaks too: a task's name is what its launcher gave."""
+    """Any text, also with slashes and line breaks: the launching code chooses the task name."""
 
     regex = r"[\s\S]+"
 
@@ -20,7 +20,7 @@ app_name = "powercrud_tracking"
 
 urlpatterns = [
     path("", RecordList.as_view(), name="list"),
-    path("overview/", Overview.as_view(), name="overview"),
+    path("overview/", RecordOverview.as_view(), name="overview"),
     path("mine/", OwnRecordList.as_view(), name="mine"),
     path("<powercrud_task_name:task_name>/", RecordDetail.as_view(), name="detail"),
 ]

@@ -171,7 +171,7 @@ class TestOverview:
         content = admin_client.get(OVERVIEW).content.decode()
 
         assert 'role="alert"' in content
-        assert "1 task is waiting." in content
+        assert "1 task is queued." in content
         assert "python manage.py qcluster" in content
 
     def test_it_is_calm_when_nothing_waits(self, admin_client):
@@ -183,7 +183,7 @@ class TestOverview:
         content = admin_client.get(OVERVIEW).content.decode()
 
         assert content.count("unknown") == 2
-        assert "The broker does not say how long the queue is." in content
+        assert "The broker does not report the queue length." in content
 
     def test_many_functions_are_cut_and_the_rest_is_said(self, admin_client):
         self.make_day(23)
@@ -217,7 +217,7 @@ class TestOverview:
         content = admin_client.get(OVERVIEW).content.decode()
 
         assert "Clusters" in content
-        for heading in ("Tasks per hour", "Wait and run time", "Errors"):
+        for heading in ("Tasks per hour", "Queue time and run time", "Errors"):
             assert heading not in content
 
     def test_it_stands_in_a_project_s_own_layout(self, admin_client, settings):

@@ -111,7 +111,7 @@ class TestSource:
         # Of a template, of a module, and of both with what makes them hard to find.
         assert ("Overview", None) in texts
         assert ("caused by", None) in texts
-        assert ("%(waiting)s task is waiting.", "%(waiting)s tasks are waiting.", None) in texts
+        assert ("%(waiting)s task is queued.", "%(waiting)s tasks are queued.", None) in texts
         assert ("Open", "tasks") in texts
         assert ("%(number)d day ago", "%(number)d days ago", None) in texts
 

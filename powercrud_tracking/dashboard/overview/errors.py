@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from powercrud_tracking.dashboard.overview.finished_tasks import Ended
+from powercrud_tracking.dashboard.overview.finished_tasks import FinishedTask
 from powercrud_tracking.lifecycle import FAILURES, Status
 from powercrud_tracking.serialization.bulk_results import describe_bulk_failure
 
@@ -71,14 +71,14 @@ class ErrorGroup:
         return " ".join(word for word in words if not _EMPTY.match(word))
 
 
-def group_errors(tasks: Iterable[Ended]) -> list[ErrorGroup]:
+def group_errors(tasks: Iterable[FinishedTask]) -> list[ErrorGroup]:
     """Return the failed and lost of these tasks in groups, the largest first.
 
     Args:
         tasks: finished tasks, newest first.
     """
     counts: Counter[tuple[str, Status, str, str]] = Counter()
-    newest: dict[tuple[str, Status, str, str], Ended] = {}
+    newest: dict[tuple[str, Status, str, str], FinishedTask] = {}
     for task in tasks:
         if task.status in FAILURES:
             key = (task.func or "", Status(task.status), *split_message(task.status, task.message))

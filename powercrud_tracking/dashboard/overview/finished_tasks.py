@@ -1,4 +1,4 @@
-"""The newest tasks that have ended, read once for everything that is derived from them."""
+"""The newest finished tasks, read once for timings and errors."""
 
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -9,11 +9,11 @@ from powercrud_tracking.models import AsyncTaskRecordQuerySet
 from powercrud_tracking.records import derived
 
 LIMIT = 500
-"""Of how many of the newest tasks figures are derived: reading them is what the page costs."""
+"""How many of the newest tasks of each status are read: this is most of the cost of the page."""
 
 
-class Ended(NamedTuple):
-    """A task that has ended; ``None`` for what the table does not keep."""
+class FinishedTask(NamedTuple):
+    """A finished task; ``None`` for what the table does not store."""
 
     status: str
     created_at: datetime
@@ -35,12 +35,12 @@ class Ended(NamedTuple):
         return derived.find_run_time(self.status, self.started_at, ended_at)
 
 
-def get_ended(rows: AsyncTaskRecordQuerySet) -> list[Ended]:
-    """Return the newest of these tasks for each way to end, newest first, in one query.
+def read_finished_tasks(rows: AsyncTaskRecordQuerySet) -> list[FinishedTask]:
+    """Return the newest of these tasks of each final status, newest first, in one query.
 
     Args:
-        rows: of a table that keeps statuses and the time of queueing.
+        rows: of a table that stores the status and the time of queueing.
     """
     found = rows.by_time_of_queueing().first_of_each(FINISHED, LIMIT).order_by()
-    ended = [Ended._make(each) for each in found.get_values(*Ended._fields)]
+    ended = [FinishedTask._make(each) for each in found.get_values(*FinishedTask._fields)]
     return sorted(ended, key=attrgetter("created_at"), reverse=True)

@@ -1,4 +1,4 @@
-"""How the whole stands: what the first page shows, read together."""
+"""The figures of the overview, read together."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from powercrud_tracking.dashboard.overview import throughput
 from powercrud_tracking.dashboard.overview.errors import ErrorGroup, group_errors
-from powercrud_tracking.dashboard.overview.finished_tasks import LIMIT, get_ended
+from powercrud_tracking.dashboard.overview.finished_tasks import LIMIT, read_finished_tasks
 from powercrud_tracking.dashboard.overview.throughput import Hour
 from powercrud_tracking.dashboard.overview.timings import Timing, get_timings
 from powercrud_tracking.lifecycle import FAILURES, FINISHED, OPEN, Status
@@ -27,13 +27,13 @@ from powercrud_tracking.records.counts import (
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """How far back the page looks.
+    """A period of time until now.
 
     Args:
         name: in the address.
-        label: in words, short.
+        label: of the link.
         period: as a part of a sentence.
-        length: of time, until now.
+        length: of the period.
     """
 
     name: str
@@ -62,20 +62,20 @@ def get_window(name: str) -> Window:
 
 @dataclass(frozen=True, kw_only=True)
 class Overview:
-    """How the whole stands; what the table does not tell is ``None`` or empty.
+    """The figures of the overview; ``None`` for what the table does not store.
 
     Args:
-        queue: the clusters, and what they and the broker hold.
-        since: when the window begins.
-        open: status to how many are so now.
-        ended: status to how many of the window's tasks have ended so.
+        queue: the clusters and the length of the queue.
+        since: the start of the window.
+        open: status to number of open tasks.
+        ended: status to number of tasks of the window.
         oldest_at: when the oldest queued task was queued.
-        hours: what became of the last day's tasks.
-        timings: how long functions wait and run.
+        hours: the tasks of the last day.
+        timings: queue times and run times by function.
         errors: failed and lost tasks in groups.
-        limit: the most tasks that timings, and errors, are taken from.
-        timings_are_cut: whether more may have been measured.
-        errors_are_cut: whether more may have failed.
+        limit: the maximum number of tasks that timings, and errors, are taken from.
+        timings_are_cut: whether there may be more runs.
+        errors_are_cut: whether there may be more failed tasks.
     """
 
     queue: Queue
@@ -92,18 +92,18 @@ class Overview:
 
     @property
     def waiting(self) -> Count:
-        """How many tasks wait for a cluster, by the queue and by the rows."""
+        """The number of queued tasks: by the queue or by the rows, whichever is more."""
         queued = (self.open or {}).get(Status.PENDING, Count())
         return max(queued, self.queue.length or Count(), key=lambda count: count.number)
 
     @property
     def is_stuck(self) -> bool:
-        """Whether tasks wait and no cluster is alive that could take them."""
+        """Whether tasks are queued and no cluster is running."""
         return self.queue.clusters == () and self.waiting.number > 0
 
     @property
     def failure_rate(self) -> float | None:
-        """How much of what has ended in the window failed, if all of it was counted."""
+        """The share of the window's ended tasks that failed; ``None`` if a count was capped."""
         counts = self.ended or {}
         total = sum(count.number for count in counts.values())
         if not total or any(count.has_more for count in counts.values()):
@@ -120,12 +120,12 @@ class Overview:
 def read_overview(
     rows: AsyncTaskRecordQuerySet, window: Window, *, measure_queue: bool = True
 ) -> Overview:
-    """Return how the whole stands: two queries, and what the broker takes.
+    """Return the figures of the overview: two queries, and those of the broker.
 
     Args:
-        rows: all that may be counted.
-        window: of what timings and failures are told.
-        measure_queue: tell the length of the queue, which holds everybody's tasks.
+        rows: the rows that the user may see.
+        window: the period of the ended tasks, the timings and the errors.
+        measure_queue: read the length of the queue, which holds the tasks of all users.
     """
     queue = read_queue(measure=measure_queue)
     now = timezone.now()
@@ -142,7 +142,7 @@ def read_overview(
     figures["oldest"] = build_oldest(rows.with_status([Status.PENDING]))
     figures |= throughput.build_figures(rows, edges)
     found = read_figures(rows, figures)
-    ended = get_ended(recent)
+    ended = read_finished_tasks(recent)
     has_timings = rows.stores("func", "started_at", "completed_at")
     runs = [each for each in ended if each.run_time is not None]
     broken = [each for each in ended if each.status in FAILURES]

@@ -1,4 +1,4 @@
-"""How many tasks were queued in each hour of a day, and what became of them."""
+"""The number of tasks queued in each of the last 24 hours, by status."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,17 +20,17 @@ OUTCOMES: Mapping[str, frozenset[Status]] = {
     "open": OPEN,
     "broken": FAILURES,
 }
-"""What is told apart of an hour's tasks."""
+"""Name to statuses: the parts of a column of the chart."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hour:
-    """What became of the tasks that were queued in one hour.
+    """The tasks that were queued in one hour.
 
     Args:
-        start: when it begins, in the active time zone.
-        end: when it ends.
-        counts: outcome to how many.
+        start: of the hour, in the active time zone.
+        end: of the hour.
+        counts: name of ``OUTCOMES`` to number of tasks.
     """
 
     start: datetime
@@ -47,7 +47,7 @@ class Hour:
 
 
 def add(counts: Iterable[Count]) -> Count:
-    """Return the sum of counts; it has more, if one of them has."""
+    """Return the sum of counts; it has more if one of them has."""
     counts = list(counts)
     return Count(
         number=sum(count.number for count in counts),
@@ -56,16 +56,16 @@ def add(counts: Iterable[Count]) -> Count:
 
 
 def get_edges(now: datetime) -> list[datetime]:
-    """Return where the last hours begin, by the clock of the active time zone, and the end.
+    """Return the starts of the last hours in the active time zone, and the end of the last one.
 
     Args:
-        now: in the last of them; aware or naive, as the project has it.
+        now: in the last hour; aware or naive, depending on ``USE_TZ``.
     """
     if timezone.is_naive(now):
         last = now.replace(minute=0, second=0, microsecond=0)
         return [last + timedelta(hours=n) for n in range(1 - HOURS, 2)]
     local = timezone.localtime(now)
-    # By the time that has passed: a clock put back by half an hour has its minutes twice.
+    # By the elapsed time: a clock that is put back by half an hour shows minutes twice.
     past = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
     last = now.astimezone(UTC) - past
     return [timezone.localtime(last + timedelta(hours=n)) for n in range(1 - HOURS, 2)]
@@ -74,7 +74,7 @@ def get_edges(now: datetime) -> list[datetime]:
 def build_figures(
     rows: AsyncTaskRecordQuerySet, edges: Sequence[datetime]
 ) -> dict[Any, Expression]:
-    """Return what has to be asked of the table: outcome and hour to a count."""
+    """Return the counts to read: outcome and start of the hour to an expression."""
     return {
         (outcome, start): figure
         for outcome, statuses in OUTCOMES.items()
@@ -88,8 +88,8 @@ def get_hours(found: Mapping[Any, Any], edges: Sequence[datetime]) -> list[Hour]
     """Return the hours, the oldest first.
 
     Args:
-        found: what was answered to ``build_figures()``.
-        edges: those of the question.
+        found: the values of ``build_figures()``.
+        edges: the hours, as for ``build_figures()``.
     """
     return [
         Hour(

@@ -1,4 +1,4 @@
-"""How long tasks wait and run, by function."""
+"""Queue times and run times by function."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil
 
-from powercrud_tracking.dashboard.overview.finished_tasks import Ended
+from powercrud_tracking.dashboard.overview.finished_tasks import FinishedTask
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """Half of the values are no longer than ``p50``; ``None`` if there are no values."""
+    """Half of the values are at most ``p50``; ``None`` if there are no values."""
 
     p50: timedelta | None = None
     p95: timedelta | None = None
@@ -19,45 +19,45 @@ class Spread:
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """How long the runs of one function waited and took.
+    """The queue times and run times of one function.
 
     Args:
         func: its dotted path.
-        runs: how many were measured.
-        waited: in the queue, before the first attempt; unknown for tasks that were run again.
-        ran: the last attempt.
-        total: the work of all these runs together.
+        runs: the number of measured runs.
+        queue_time: before the first attempt; unknown for tasks that were run again.
+        run_time: of the last attempt.
+        total: the total run time.
     """
 
     func: str
     runs: int
-    waited: Spread
-    ran: Spread
+    queue_time: Spread
+    run_time: Spread
     total: timedelta
 
 
-def get_timings(ended: Iterable[Ended]) -> list[Timing]:
-    """Return the timings of each function, those with the most work first.
+def get_timings(tasks: Iterable[FinishedTask]) -> list[Timing]:
+    """Return the timings of each function, the longest total run time first.
 
     Args:
-        ended: tasks; those of which it is not known how long they ran are left out.
+        tasks: finished tasks; those with an unknown run time are left out.
     """
-    waited: dict[str, list[timedelta]] = defaultdict(list)
-    ran: dict[str, list[timedelta]] = defaultdict(list)
-    for each in ended:
-        if each.run_time is not None:
-            ran[each.func or ""].append(each.run_time)
-            if each.queue_time is not None:
-                waited[each.func or ""].append(each.queue_time)
+    queue_times: dict[str, list[timedelta]] = defaultdict(list)
+    run_times: dict[str, list[timedelta]] = defaultdict(list)
+    for task in tasks:
+        if task.run_time is not None:
+            run_times[task.func or ""].append(task.run_time)
+            if task.queue_time is not None:
+                queue_times[task.func or ""].append(task.queue_time)
     timings = [
         Timing(
             func=func,
-            runs=len(ran[func]),
-            waited=_spread(sorted(waited[func])),
-            ran=_spread(sorted(ran[func])),
-            total=sum(ran[func], timedelta()),
+            runs=len(run_times[func]),
+            queue_time=_spread(sorted(queue_times[func])),
+            run_time=_spread(sorted(run_times[func])),
+            total=sum(run_times[func], timedelta()),
         )
-        for func in ran
+        for func in run_times
     ]
     return sorted(timings, key=lambda timing: (-timing.total, timing.func))
 
@@ -69,12 +69,10 @@ def _spread(ordered: Sequence[timedelta]) -> Spread:
 
 
 def get_percentile(ordered: Sequence[timedelta], percent: int) -> timedelta:
-    """Return the nearest rank: the least of the values than which so many percent are no longer.
-
-    So it is always a time that a task has really taken, even of two.
+    """Return a percentile by the nearest rank, which is always one of the values.
 
     Args:
-        ordered: the values from the shortest to the longest, at least one.
+        ordered: the values, the shortest first; at least one.
         percent: above 0, at most 100.
     """
     return ordered[ceil(len(ordered) * percent / 100) - 1]

@@ -12,15 +12,15 @@ MOST_GROUPS = 20
 """How many functions, and how many groups of errors, the overview shows."""
 
 
-class Overview(ViewPermissionRequiredMixin, RecordPage):
-    """How the whole stands."""
+class RecordOverview(ViewPermissionRequiredMixin, RecordPage):
+    """Open tasks, throughput, timings, errors and clusters."""
 
     template_name = "powercrud_tracking/overview/overview.html"
     section = "overview"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         window = overview.get_window(self.request.GET.get("window", ""))
-        # The queue holds everybody's tasks: where somebody sees some of them, it is not measured.
+        # The queue holds the tasks of all users: its length is hidden if VISIBLE narrows them.
         found = overview.read_overview(
             get_visible_rows(self.request), window, measure_queue=get_config().visible is None
         )

@@ -6,7 +6,7 @@ import pytest
 
 from powercrud_tracking.dashboard.overview import errors
 from powercrud_tracking.dashboard.overview.errors import group_errors, split_message
-from powercrud_tracking.dashboard.overview.finished_tasks import Ended
+from powercrud_tracking.dashboard.overview.finished_tasks import FinishedTask
 
 NOW = datetime(2026, 5, 4, 12)
 
@@ -17,7 +17,7 @@ worst = pytest.mark.parametrize("text", [*WORST, " ", "…", "… "])
 
 def make(message="ValueError: bad price", *, func="shop.tasks.sort", status="failed", ago=0):
     at = NOW - timedelta(minutes=ago)
-    return Ended(status=status, created_at=at, func=func, message=message)
+    return FinishedTask(status=status, created_at=at, func=func, message=message)
 
 
 class TestKind:

@@ -5,7 +5,7 @@ from django.db import connections
 from django.utils import timezone
 
 from powercrud_tracking.dashboard.overview import finished_tasks
-from powercrud_tracking.dashboard.overview.finished_tasks import get_ended
+from powercrud_tracking.dashboard.overview.finished_tasks import read_finished_tasks
 from powercrud_tracking.models import AsyncTaskRecord
 from powercrud_tracking.records.reading import get_rows
 
@@ -29,25 +29,25 @@ def rows():
 class TestGetEnded:
     def test_it_is_one_query(self, rows, django_assert_num_queries):
         with django_assert_num_queries(1, connection=connections[rows.db]):
-            found = get_ended(rows)
+            found = read_finished_tasks(rows)
 
         assert len(found) == 12
 
     def test_it_reads_the_newest_of_each_way_to_end(self, rows, monkeypatch):
         monkeypatch.setattr(finished_tasks, "LIMIT", 2)
 
-        found = {each.message for each in get_ended(rows)}
+        found = {each.message for each in read_finished_tasks(rows)}
 
         assert found == {
             f"{status}-{n}" for status in ("success", "failed", "lost") for n in (0, 1)
         }
 
     def test_the_newest_come_first(self, rows):
-        times = [each.created_at for each in get_ended(rows)]
+        times = [each.created_at for each in read_finished_tasks(rows)]
 
         assert times == sorted(times, reverse=True)
 
     def test_it_reads_none_but_what_was_asked(self, rows):
-        found = get_ended(rows.queued_since(timezone.now() - timedelta(seconds=30)))
+        found = read_finished_tasks(rows.queued_since(timezone.now() - timedelta(seconds=30)))
 
         assert {each.message for each in found} == {"success-0", "failed-0", "lost-0"}

@@ -2,7 +2,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from powercrud_tracking.dashboard.overview.finished_tasks import Ended
+from powercrud_tracking.dashboard.overview.finished_tasks import FinishedTask
 from powercrud_tracking.dashboard.overview.timings import get_percentile, get_timings
 
 START = datetime(2026, 5, 4, 12)
@@ -16,7 +16,7 @@ def make(func="shop.tasks.sort", *, waited=1, ran=1, status="success"):
     started = START + seconds(waited)
     at = "completed_at" if status == "success" else "failed_at"
     values = {"started_at": started, at: started + seconds(ran)}
-    return Ended(status=status, created_at=START, func=func, **values)
+    return FinishedTask(status=status, created_at=START, func=func, **values)
 
 
 class TestGetPercentile:
@@ -37,8 +37,8 @@ class TestGetTimings:
         (timing,) = get_timings(ended)
 
         assert (timing.runs, timing.total) == (5, seconds(15))
-        assert (timing.ran.p50, timing.ran.p95) == (seconds(3), seconds(5))
-        assert (timing.waited.p50, timing.waited.p95) == (seconds(30), seconds(50))
+        assert (timing.run_time.p50, timing.run_time.p95) == (seconds(3), seconds(5))
+        assert (timing.queue_time.p50, timing.queue_time.p95) == (seconds(30), seconds(50))
 
     def test_functions_with_the_most_work_come_first(self):
         ended = [make("few.long", ran=100), make("many.short"), make("many.short"), make("a.short")]
@@ -56,8 +56,8 @@ class TestGetTimings:
         "each",
         [
             make(status="lost"),
-            Ended(status="success", created_at=START, completed_at=START),
-            Ended(status="success", created_at=START, started_at=START),
+            FinishedTask(status="success", created_at=START, completed_at=START),
+            FinishedTask(status="success", created_at=START, started_at=START),
         ],
         ids=["lost", "never started", "without an end"],
     )
@@ -67,4 +67,4 @@ class TestGetTimings:
     def test_clocks_that_differ_make_no_time_negative(self):
         (timing,) = get_timings([make(waited=-1, ran=-1)])
 
-        assert (timing.waited.p50, timing.ran.p50) == (timedelta(), timedelta())
+        assert (timing.queue_time.p50, timing.run_time.p50) == (timedelta(), timedelta())
