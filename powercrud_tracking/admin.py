@@ -1,4 +1,4 @@
-"""The records in Django's admin: to be looked at, never to be changed."""
+"""The records in Django's admin, read-only."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ MOST_IN_ANOTHER_DATABASE = 500
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]
-    """Pages of the newest rows: what lies behind is neither counted nor leafed through."""
+    """Pages of the newest rows; older rows are not counted and have no page."""
 
     @cached_property
     def count(self) -> int:
@@ -36,9 +36,9 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """An admin that cannot lie: nothing is added, changed or deleted by hand.
+    """A read-only admin: nothing is added, changed or deleted by hand.
 
-    It stays fast however many rows there are: no full count, no sorting without an index.
+    It is fast for any number of rows: no full count, no sorting without an index.
     """
 
     paginator = CappedPaginator
@@ -58,7 +58,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description=_("task page"))
     def task_page(self, row: Any) -> str | SafeString:
-        """Link to the page of the task, where a project has mounted our pages."""
+        """Link to the page of the task, if the project includes our URLs."""
         try:
             url = reverse("powercrud_tracking:detail", args=[row.task_name])
         except NoReverseMatch:
@@ -68,7 +68,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 @admin.register(AsyncTaskRecord)
 class AsyncTaskRecordAdmin(ReadOnlyAdmin):
-    """The built-in table: the rows that ``VISIBLE`` lets this person see."""
+    """The built-in table: the rows that ``VISIBLE`` lets the user see."""
 
     list_display = (
         "title",
@@ -156,7 +156,7 @@ class AsyncTaskRecordAdmin(ReadOnlyAdmin):
 
 @admin.register(AsyncTaskAttempt)
 class AsyncTaskAttemptAdmin(ReadOnlyAdmin):
-    """Failed attempts, of the tasks that this person may see."""
+    """Failed attempts of the tasks that the user may see."""
 
     list_display = ("task_name", "number", "outcome", "ended_at", "worker", "message", "task_page")
     list_filter = ("outcome",)
@@ -182,14 +182,14 @@ class AsyncTaskAttemptAdmin(ReadOnlyAdmin):
         visible = get_visible_rows(request)
         if visible.db == attempts.db:
             return attempts.filter(task_name__in=visible.values(visible.names["task_name"]))
-        # No query reaches into another database: ask there for the newest ones.
+        # A query reads one database only: check the names of the newest attempts there.
         asked = self._get_newest(attempts, request).values_list("task_name", flat=True)
         found = visible.named_tasks(set(asked)).get_task_names()
         return attempts.filter(task_name__in=found)
 
     @staticmethod
     def _get_newest(attempts: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
-        """Return the attempt that a page is about, or the newest of all."""
+        """Return the attempt of this page, or the newest attempts."""
         match = request.resolver_match
         if match and "object_id" in match.kwargs:
             pk = find_key(attempts.model._meta.pk, unquote(match.kwargs["object_id"]))

@@ -1,4 +1,4 @@
-"""The poll of PowerCRUD's modal, in place of PowerCRUD's own: it tells the truth."""
+"""The poll of PowerCRUD's modal: status, progress and reason of one task, from its record."""
 
 import json
 import logging
@@ -25,21 +25,21 @@ from powercrud_tracking.serialization.failures import BULK_WORKERS, is_failed_re
 logger = logging.getLogger("powercrud_tracking")
 
 LINKED = "linked"
-"""What a modal that holds the link already asks the poll with."""
+"""The parameter of a modal that shows the link elsewhere already."""
 
 STOP_POLLING = 286
-"""The status by which htmx stops to ask again."""
+"""The HTTP status that makes htmx stop polling."""
 
 _INERT = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&"}
-"""JSON that means the same and holds no markup: htmx puts the raw answer into the page before
-the modal's script reads it."""
+"""The same JSON without markup: htmx inserts the raw answer into the page before the modal's
+script reads it."""
 
 
 def build_poll(manager_class: type[AsyncManager]) -> Callable[[HttpRequest], HttpResponse]:
-    """Return the view that PowerCRUD's modal polls, in PowerCRUD's words.
+    """Return the view that PowerCRUD's modal polls; it answers PowerCRUD's JSON.
 
     Args:
-        manager_class: whose record and cache are asked.
+        manager_class: its record table and its cache are read.
     """
 
     # It only reads; and after an error PostgreSQL answers no question in a transaction.
@@ -71,7 +71,7 @@ def _find_record(manager: AsyncManager, task_name: str) -> Record | None:
 
 
 def _get_text(manager: AsyncManager, record: Record, request: HttpRequest) -> str:
-    """Return what to say beside the status; the reason only to those it is for."""
+    """Return the progress or message; the reason of a failure only to those who may read it."""
     if record.is_open:
         # The cache is ahead of the row, which waits for the task's transaction.
         cached = manager.get_progress(record.task_name)
@@ -90,7 +90,7 @@ def _may_read(record: Record, config: DashboardConfig, request: HttpRequest) -> 
 
 
 def _ask_elsewhere(manager: AsyncManager, task_name: str) -> tuple[Status | None, str]:
-    """Ask PowerCRUD's cache and django-q2's table: other views may not be recorded."""
+    """Return status and progress of a task without a record: by the cache, then by django-q2."""
     if "\0" in task_name:
         return None, ""
     cached = manager.get_progress(task_name)
@@ -101,7 +101,7 @@ def _ask_elsewhere(manager: AsyncManager, task_name: str) -> tuple[Status | None
     task = Task.objects.filter(name=task_name).only("func", "success").first()
     if task is None:
         return None, ""
-    # The result is read for those functions only: another's may not be readable here.
+    # The result of other functions may not be unpicklable here.
     failed = task.func in BULK_WORKERS and is_failed_result(task.func, task.result)
     return (Status.SUCCESS if task.success and not failed else Status.FAILED), ""
 
@@ -133,12 +133,12 @@ def _answer(task_name: str, status: Status | None, text: str, url: str) -> HttpR
 
 
 def find_page(record: Record | None, config: DashboardConfig, request: HttpRequest) -> str:
-    """Return the address of a task's page, empty if there is none that this person may open.
+    """Return the URL of a task's page, empty if there is none that the user may open.
 
     Args:
         record: the task, if it is recorded.
-        config: what it was recorded with; the pages show the setting's table only.
-        request: the person's.
+        config: of its manager; the pages show the setting's table only.
+        request: of the user.
     """
     shown = mapping.get_record_map(get_config()).model
     if record is None or mapping.get_record_map(config).model is not shown:
@@ -153,12 +153,12 @@ def find_page(record: Record | None, config: DashboardConfig, request: HttpReque
 
 
 def find_page_of_queued(task_name: str, config: DashboardConfig, request: HttpRequest) -> str:
-    """Return the same for a task that has just been queued; this never raises."""
+    """Return the URL of the page of a task that was just queued; this never raises."""
     try:
         with savepoint(router.db_for_read(mapping.get_record_map(config).model)):
             return find_page(reading.find_record(task_name, config), config, request)
     except Exception:
-        # The task is queued: without a link it still runs, with an error it would look refused.
+        # The task is queued and runs; an error would look as if it had been refused.
         logger.exception("Could not find the page of task %s.", task_name)
         return ""
 

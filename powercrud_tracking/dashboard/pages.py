@@ -1,4 +1,4 @@
-"""What all pages on records share: the layout, and where one is."""
+"""What all pages share: layout, navigation, and the answer while a table is missing."""
 
 from typing import Any
 
@@ -17,9 +17,9 @@ from powercrud_tracking.records.visibility import may_view_records
 
 
 class RecordPage(TemplateView):
-    """A page on records, inside the layout that the settings name.
+    """A page on records, in the layout that ``BASE_TEMPLATE`` names.
 
-    ``section`` is the entry of the navigation that leads here.
+    ``section`` is its entry in the navigation.
     """
 
     section = ""

@@ -1,4 +1,4 @@
-"""What a page that is open somewhere asks every few seconds, and whether it has to be told."""
+"""Polling: which rows an open page asks about, and whether anything has changed."""
 
 import hashlib
 import time
@@ -15,28 +15,28 @@ from powercrud_tracking.models import AsyncTaskRecordQuerySet, find_key
 from powercrud_tracking.records.pagination import SIZE
 
 SECONDS = 5
-"""How often a page asks."""
+"""The polling interval of the list and the task page."""
 
 SECONDS_OF_TIMES = 15
-"""How old the durations of open tasks may get while nothing else changes."""
+"""The maximum age of the durations of open tasks while nothing else changes."""
 
 SECONDS_OF_COUNTS = 60
-"""How old the counts may get while nothing on the page changes."""
+"""The maximum age of the counts while nothing on the page changes."""
 
 
 def get_shown_rows(rows: AsyncTaskRecordQuerySet, keys: Iterable[str]) -> AsyncTaskRecordQuerySet:
-    """Return the rows that a page asks about; what is no key of theirs is left out.
+    """Return the rows that a page asks about, without invalid keys.
 
     Args:
-        rows: those that somebody may see.
-        keys: primary keys, as the page had them.
+        rows: the rows that the user may see.
+        keys: primary keys, as text.
     """
     found = [find_key(rows.model._meta.pk, key) for key in list(keys)[:SIZE]]
     return rows.with_keys(key for key in found if key is not None)
 
 
 class State(NamedTuple):
-    """What of a task has to change before a page is told of it."""
+    """The columns whose change an open page shows."""
 
     task_name: str
     status: str | None = None
@@ -50,16 +50,16 @@ class State(NamedTuple):
 
 
 def get_states(rows: AsyncTaskRecordQuerySet) -> list[State]:
-    """Return how these tasks stand: a few columns, and no more until a page has to be told."""
+    """Return the states of these tasks: a few columns; the rest is read only after a change."""
     return [State._make(values) for values in rows.get_values(*State._fields)]
 
 
 def get_token(states: Iterable[State], *parts: Any) -> str:
-    """Return a short text that changes when a page has to be told something.
+    """Return a short text that changes with anything that the page shows.
 
     Args:
-        states: of the tasks that it asks about.
-        parts: what else it shows.
+        states: of the tasks that the page asks about.
+        parts: what else the page shows.
     """
     states = list(states)
     is_moving = any(state.is_open for state in states)
@@ -68,16 +68,16 @@ def get_token(states: Iterable[State], *parts: Any) -> str:
 
 
 def find_unchanged_response(request: HttpRequest, token: str) -> HttpResponse | None:
-    """Return a 304 if the page that asks has this token already, else ``None``."""
+    """Return a 304 if the page has this token already, else ``None``."""
     unchanged = get_conditional_response(request, etag=quote_etag(token))
     return None if unchanged is None else add_token(unchanged, token)
 
 
 def add_token(response: HttpResponse, token: str) -> HttpResponse:
-    """Let a page know the token of what it is told, and keep the answer out of caches.
+    """Send the token with the answer, and keep the answer out of caches.
 
-    The token knows neither the person nor the language: a browser that kept the answer would
-    give it to the next one who logs in there.
+    The token depends neither on the user nor on the language: a browser that cached the answer
+    could show it to the next user who logs in there.
     """
     response["ETag"] = quote_etag(token)
     response["Cache-Control"] = "private, no-store"

@@ -1,4 +1,4 @@
-"""Counts and other figures of one table, capped, and many of them in one SQL statement."""
+"""Capped counts and other figures of one table, many of them in one SQL statement."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -16,15 +16,15 @@ from powercrud_tracking.lifecycle import ALL, Status
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
 
 LIMIT = 10_000
-"""Where counting stops: ten thousand and ten million look alike to who reads them."""
+"""Where counting stops: an exact larger number tells a reader nothing more."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Count:
-    """How many rows were found.
+    """A capped number of rows.
 
     Args:
-        number: how many, at most ``LIMIT``.
+        number: at most ``LIMIT``.
         has_more: whether there are more than that.
     """
 
@@ -37,7 +37,7 @@ class Count:
 
 
 class _Slot(Expression):
-    """Where a time comes to stand in a statement that has been compiled without it."""
+    """The place of a time in a statement that is compiled without it."""
 
     output_field = DateTimeField()
 
@@ -50,7 +50,7 @@ class _Slot(Expression):
 
 
 class _CompiledCount(Expression):
-    """How many rows a compiled statement finds."""
+    """The number of rows of a compiled statement."""
 
     output_field = IntegerField()
 
@@ -59,19 +59,19 @@ class _CompiledCount(Expression):
         self.sql, self.params = sql, tuple(params)
 
     def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, tuple[Any, ...]]:
-        # What stands in the braces was compiled by Django; every value is among the parameters.
+        # Django compiled the SQL in the braces; all values are parameters.
         return f"(SELECT COUNT(*) FROM ({self.sql}) capped)", self.params  # noqa: S608
 
 
 def build_counts(rows: AsyncTaskRecordQuerySet, edges: Sequence[datetime]) -> list[Expression]:
     """Return one capped count of these rows for each interval in which they were queued.
 
-    Compiled once for all of them: Django takes longer to compile a statement with a subquery
-    for each hour of a day than any database to answer it.
+    The SQL is compiled once for all intervals: compiling a subquery for each hour of a day took
+    longer than any database needs to run it.
 
     Args:
-        rows: of which those of the intervals are counted.
-        edges: in order, one more than there are intervals.
+        rows: the rows to count.
+        edges: the limits of the intervals, in order.
     """
     connection = connections[rows.db]
     asked = rows.queued_since(_Slot(0)).queued_before(_Slot(1))
@@ -96,7 +96,7 @@ def build_count(rows: AsyncTaskRecordQuerySet) -> Expression:
 
 
 def build_oldest(rows: AsyncTaskRecordQuerySet) -> Expression:
-    """Return the time at which the oldest of these rows was queued."""
+    """Return when the oldest of these rows was queued, as an expression."""
     created = rows.names["created_at"]
     return cast(Expression, Subquery(rows.order_by(created).values(created)[:1]))
 
@@ -111,14 +111,13 @@ def read_figures(
     """Return each figure by its name, in one query; all are ``None`` if the table is empty.
 
     Args:
-        rows: of the table and the database that are asked.
-        figures: name to what is asked.
+        rows: of the table and the database.
+        figures: name to expression.
     """
     columns = {f"_{number}": figure for number, figure in enumerate(figures.values())}
     if not columns:
         return {}
-    # A row to hang the columns on: the newest, since the first may have to be looked for
-    # behind all that were pruned.
+    # One row carries the columns: the newest, which is found at once also after pruning.
     anything = rows.model._base_manager.using(rows.db).order_by("-pk").annotate(**columns)
     for found in anything.values_list(*columns)[:1]:
         return dict(zip(figures, found, strict=True))
@@ -126,7 +125,7 @@ def read_figures(
 
 
 def get_count(number: int | None) -> Count:
-    """Return what a capped count has found."""
+    """Return the value of a capped count."""
     return Count(number=min(number or 0, LIMIT), has_more=(number or 0) > LIMIT)
 
 
@@ -144,13 +143,13 @@ def read_counts(selections: Mapping[str, AsyncTaskRecordQuerySet]) -> dict[str, 
 def count_among_newest(
     rows: AsyncTaskRecordQuerySet, selections: Mapping[str, Collection[Status]]
 ) -> dict[str, Count]:
-    """Return how many of these rows have which statuses, among the newest of them, in one query.
+    """Return the number of rows with each set of statuses among the newest rows, in one query.
 
-    For rows of which no index knows the status: then each count would have to look at them all.
-    Where there are more rows than are looked at, each count has more.
+    For rows without an index on the status, where each count would read all of them. If there
+    are more rows than are read, each count has more.
 
     Args:
-        rows: of which some are counted.
+        rows: the rows to count.
         selections: name to statuses.
     """
     found = [status for (status,) in rows.newest_first()[: LIMIT + 1].get_values("status")]
@@ -158,7 +157,7 @@ def count_among_newest(
     numbers = Counter(found[:LIMIT])
     return {
         name: Count(
-            # A word that is not ours stands in no selection but that of all.
+            # A row with an unknown status belongs to the selection of all only.
             number=numbers.total() if statuses == ALL else sum(numbers[s] for s in statuses),
             has_more=has_more,
         )

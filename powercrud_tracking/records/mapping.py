@@ -1,4 +1,4 @@
-"""Which field of a record table holds what: logical names to fields."""
+"""The field map of a record table: logical names to fields."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from powercrud_tracking.config.references import Field, find_mapped_field
 
 @dataclass(frozen=True, eq=False)
 class RecordMap:
-    """Which field of which model holds what.
+    """The fields of a record model by logical names.
 
     Args:
         model: the record model.
-        fields: logical name to the model's field, of those that the table keeps.
+        fields: logical name to field, of those that the table stores.
     """
 
     model: type[models.Model]
@@ -31,7 +31,7 @@ class RecordMap:
 
 @lru_cache(maxsize=128)
 def get_record_map(config: DashboardConfig) -> RecordMap:
-    """Return where a configuration stores things.
+    """Return the record model and the fields of a configuration.
 
     A default whose field the model lacks is left out.
 

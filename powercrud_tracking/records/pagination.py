@@ -1,4 +1,4 @@
-"""Pages of a long list by position: rows that come or go meanwhile shift nothing."""
+"""Pages by position: rows that are added or removed meanwhile shift nothing."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ class Page:
 
     Args:
         records: the tasks.
-        older: the position behind which the next page begins, empty if there is none.
-        newer: the position before which the one in front ends, empty if there is none.
-        top: the position of its first task, empty if it has none.
+        older: the position after which the next page begins, empty if there is none.
+        newer: the position before which the previous page ends, empty if there is none.
+        top: the position of the first task, empty if there is none.
     """
 
     records: list[Record]
@@ -41,13 +41,13 @@ def get_page(
     older: str = "",
     newer: str = "",
 ) -> Page:
-    """Return the page beside a position, or the first if there is nothing (any more).
+    """Return the page next to a position, or the first page if there is nothing.
 
     Args:
-        rows: of which the page is one.
-        statuses: of these rows, those with one of these.
-        older: show what is older than this position, as an earlier page named it.
-        newer: show what is newer.
+        rows: the rows to page through.
+        statuses: only rows with one of these.
+        older: show the tasks after this position, which an earlier page returned.
+        newer: show the tasks before it.
     """
     if position := _find_position(rows, older):
         found = _read(rows.older_than(*position).newest_first(), statuses)
@@ -55,7 +55,7 @@ def get_page(
             return _build_page(found[:SIZE], has_older=len(found) > SIZE, has_newer=True)
     elif position := _find_position(rows, newer):
         found = _read(rows.newer_than(*position).oldest_first(), statuses)
-        # Short of a page, the first one shows them all and more.
+        # If they do not fill a page, the first page shows them and more.
         if len(found) > SIZE:
             return _build_page(found[:SIZE][::-1], has_older=True, has_newer=True)
     found = _read(rows.newest_first(), statuses)
@@ -63,7 +63,7 @@ def get_page(
 
 
 def _read(rows: AsyncTaskRecordQuerySet, statuses: Collection[Status]) -> list[Record]:
-    """Return as many of these rows as a page shows, and one more if there is one."""
+    """Return the rows of one page, and one more if there is one."""
     if len(statuses) == 1:
         rows = rows.with_status(statuses)
     elif statuses != ALL:
@@ -81,11 +81,11 @@ def _build_page(found: list[Record], *, has_older: bool, has_newer: bool) -> Pag
 
 
 def count_newer(rows: AsyncTaskRecordQuerySet, top: str) -> int:
-    """Return how many rows have come since a page was shown, at most ``SIZE``.
+    """Return how many rows were added since a page was rendered, at most ``SIZE``.
 
     Args:
-        rows: of which the page shows some.
-        top: the position of the first task on it, empty if there was none.
+        rows: the rows of all pages.
+        top: the position of the first task on the page, empty if there was none.
     """
     position = _find_position(rows, top)
     newer = rows.newer_than(*position) if position else rows
@@ -98,7 +98,7 @@ def _describe(record: Record) -> str:
 
 
 def _find_position(rows: AsyncTaskRecordQuerySet, text: str) -> tuple[datetime | None, Any] | None:
-    """Return the time and the key of a position; ``None`` for what people typed themselves."""
+    """Return the time and the key of a position; ``None`` if it is invalid."""
     key, _, at = text.rpartition("@")
     pk = find_key(rows.model._meta.pk, key) if key else None
     if pk is None:

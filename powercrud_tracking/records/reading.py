@@ -18,7 +18,7 @@ from powercrud_tracking.serialization.estimates import Measure, find_measure
 def get_rows(
     config: DashboardConfig | None = None, *, using: str | None = None
 ) -> AsyncTaskRecordQuerySet:
-    """Return all rows of a configuration's table, with the vocabulary of reads.
+    """Return all rows of a configuration's table, by logical names.
 
     Args:
         config: the setting's, unless given.
@@ -36,13 +36,13 @@ def get_title(func: str) -> str:
 
 
 class Record:
-    """A row as pages, admin and poll see it: by logical names, ``None`` for what is not kept."""
+    """A row by logical names; ``None`` for what the table does not store."""
 
     def __init__(self, row: models.Model, record_map: RecordMap) -> None:
         self.row = row
         self.pk = row.pk
         self.live_progress: str | None = None
-        # The key behind a foreign key, not what it leads to: that would cost a query a row.
+        # The key of a foreign key, not the related object, which would cost a query for each row.
         self._names = {logical: field.attname for logical, field in record_map.fields.items()}
         self._record_map = record_map
 
@@ -58,7 +58,7 @@ class Record:
 
     @property
     def status(self) -> Status | None:
-        """The status, or ``None`` if the table keeps none or holds a word that is not ours."""
+        """The status; ``None`` if the table stores none, or an unknown word."""
         name = self._names.get("status")
         value = None if name is None else getattr(self.row, name)
         return find_status(value)
@@ -69,7 +69,7 @@ class Record:
 
     @property
     def title(self) -> str:
-        """What runs, in words: "Bulk update task"; the task's name if the function is not kept."""
+        """The function in words, "Bulk update task"; the task name if no function is stored."""
         return get_title(self.func or "") or self.task_name
 
     @property
@@ -87,21 +87,21 @@ class Record:
 
     @property
     def progress_text(self) -> str:
-        """The last progress text, from the cache where that is ahead of the row."""
+        """The last progress text: from the cache if it has one, else from the row."""
         return self.live_progress or self.progress or ""
 
     @property
     def measure(self) -> Measure | None:
-        """How far it is, in numbers, if its progress text has any."""
+        """The progress in numbers, if the progress text contains any."""
         elapsed = None
-        told_at = self.updated_at if self.live_progress is None else timezone.now()
-        if self.started_at is not None and told_at is not None:
-            elapsed = (told_at - self.started_at).total_seconds()
+        reported_at = self.updated_at if self.live_progress is None else timezone.now()
+        if self.started_at is not None and reported_at is not None:
+            elapsed = (reported_at - self.started_at).total_seconds()
         return find_measure(self.progress_text, elapsed=elapsed)
 
 
 def read(rows: Iterable[models.Model], config: DashboardConfig | None = None) -> list[Record]:
-    """Return rows as pages see them."""
+    """Return these rows as records."""
     record_map = get_record_map(config or get_config())
     return [Record(row, record_map) for row in rows]
 

@@ -1,4 +1,4 @@
-"""Times as the fields of a project take them: aware with ``USE_TZ``, else naive."""
+"""Times as the project's fields take them: aware with ``USE_TZ``, else naive."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Who may see what: the view permission for all rows, one's own without it."""
+"""Who may see which rows: all with the view permission, one's own without it."""
 
 from typing import Any
 
@@ -24,14 +24,14 @@ def may_view_records(user: Any, config: DashboardConfig | None = None) -> bool:
 
 
 def get_visible_rows(request: HttpRequest, *, using: str | None = None) -> AsyncTaskRecordQuerySet:
-    """Return the rows that ``VISIBLE`` lets this person see.
+    """Return the rows that ``VISIBLE`` lets the user see.
 
     Args:
-        request: the person's.
+        request: of the user.
         using: the alias of the database; the router's choice for reading, unless given.
 
     Raises:
-        ImproperlyConfigured: what it returned cannot be narrowed any further.
+        ImproperlyConfigured: the returned value cannot be filtered any further.
     """
     config = get_config()
     rows = reading.get_rows(config, using=using)
@@ -51,18 +51,18 @@ def get_visible_rows(request: HttpRequest, *, using: str | None = None) -> Async
 
 
 def get_own_rows(request: HttpRequest) -> AsyncTaskRecordQuerySet:
-    """Return, of the rows that this person may see, those of tasks that they queued."""
+    """Return the visible rows of tasks that the user queued."""
     return get_visible_rows(request).launched_by(request.user)
 
 
 def is_own(record: Record, user: Any) -> bool:
-    """Return whether somebody queued a task themselves."""
+    """Return whether a user queued this task."""
     key = record.launched_by_id
     return key not in {None, ""} and str(key) == str(user.pk)
 
 
 def is_in_sight(record: Record, request: HttpRequest) -> bool:
-    """Return whether ``VISIBLE`` lets this person see a task."""
+    """Return whether ``VISIBLE`` lets the user see a task."""
     # It speaks of the setting's table, which this row may not be in.
     return (
         get_config().visible is None

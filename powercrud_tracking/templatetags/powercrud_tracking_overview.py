@@ -1,4 +1,4 @@
-"""How the overview leads into the list, and draws the length of a bar."""
+"""Links from the overview to the list, and numbers of the charts."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,10 +18,10 @@ register.filter("func_title", get_title)
 
 @register.simple_tag
 def list_query(**values: Any) -> str:
-    """Return what stands behind the "?" of the list's address, without what is empty.
+    """Return a query string for the list, without empty parameters.
 
-    Times are written as a ``datetime-local`` input has them, in the active time zone; those that
-    a change of the clocks makes come twice, with what tells them apart.
+    Times are written as in a ``datetime-local`` input, in the active time zone; with the offset
+    if a change of the clocks makes them ambiguous.
     """
     return urlencode({name: _write(value) for name, value in values.items() if value})
 
@@ -38,17 +38,17 @@ def _write(value: Any) -> str:
 
 @register.filter
 def share_of(value: timedelta, most: timedelta) -> str:
-    """Return how much of the most this is, as the length of a bar: "40%"."""
+    """Return the length of a bar: "40%"."""
     return get_share(value.total_seconds(), most.total_seconds())
 
 
 @register.filter
 def grouped(value: int) -> str:
-    """Return a number as counts are written: "1,390"."""
+    """Return a number with separators: "1,390"."""
     return number_format(value, force_grouping=True)
 
 
 @register.filter
 def percent(value: float) -> str:
-    """Return a part of a whole as people write it: "2.4 %"."""
+    """Return a share as a percentage: "2.4 %"."""
     return _("%(number)s %%") % {"number": number_format(round(100 * value, 1), 1)}
