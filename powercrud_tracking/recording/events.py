@@ -182,11 +182,14 @@ class EventRecorder:
         Returns:
             The names of those whose end has been recorded.
         """
+        unknown = [name for name, payload in payloads.items() if not payload.get("last_progress")]
+        stored = {record.task_name: record.progress for record in self._find_records(unknown)}
         events = []
         for task_name, payload in payloads.items():
+            progress = payload.get("last_progress") or stored.get(task_name) or ""
             failed = payload["status"] == Status.FAILED
             build = self._build_fail if failed else self._build_complete
-            events.append(build(task_name, payload))
+            events.append(build(task_name, {**payload, "last_progress": progress}))
         written = self.recorder.update_many(events)
         failed_events = [event for event in written if event.event is Event.FAIL]
         self._keep_attempts(failed_events, Status.FAILED)
@@ -227,7 +230,7 @@ class EventRecorder:
             payload.get("result"),
             is_failed=self._is_failed_result,
             progress=payload.get("last_progress"),
-            find_progress=partial(self._find_progress, task_name),
+            find_progress=partial(self._find_progress, task_name, payload),
             limit=self._config.payload_limit,
             redact=self.values.redact,
         )
@@ -261,7 +264,10 @@ class EventRecorder:
             if event.event is Event.FAIL:
                 self._keep_attempts([event], Status.FAILED)
 
-    def _find_progress(self, task_name: str) -> str | None:
+    def _find_progress(self, task_name: str, payload: Payload) -> str | None:
+        if payload.get("last_progress") is not None:
+            # It has been looked for, and there is none.
+            return None
         text = self._find_cached_progress(task_name)
         if text:
             return text

@@ -40,18 +40,20 @@ def judge(
         result: what it returned.
         is_failed: ``FAILED_RESULT``; if it raises, the built-in one is called.
         progress: its last progress text, if that is known.
-        find_progress: called for it if the task failed and it is not known.
+        find_progress: called for it where it is needed and not known.
         limit: maximum bytes of the message.
         redact: keys whose values are not shown.
 
     Returns:
         Success with a message or ``None``, or failed with the reason.
     """
-    if not call_or_fall_back(is_failed, is_failed_result, func, result):
-        known = progress if func in BULK_WORKERS else None
-        return Status.SUCCESS, describe_bulk_success(known) if known else None
-    # PowerCRUD's bulk workers catch every exception: why they failed is only there.
-    progress = progress or find_progress()
+    failed = call_or_fall_back(is_failed, is_failed_result, func, result)
+    if failed or func in BULK_WORKERS:
+        # PowerCRUD's bulk workers catch every exception: what became of them is only there.
+        progress = progress or find_progress()
+    if not failed:
+        is_told = progress and func in BULK_WORKERS
+        return Status.SUCCESS, describe_bulk_success(str(progress)) if is_told else None
     if not progress:
         return Status.FAILED, describe_result(result, limit=limit, redact=redact)
     if func in BULK_WORKERS:

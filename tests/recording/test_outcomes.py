@@ -63,6 +63,12 @@ class TestJudge:
 
         assert len(message.encode()) <= 1000
 
+    def test_a_bulk_success_whose_progress_left_the_cache_is_looked_up(self):
+        assert judge(True, found="completed update: 480 processed") == (
+            Status.SUCCESS,
+            "480 updated",
+        )
+
 
 class TestRememberEnd:
     def test_the_last_recorded_end_is_remembered(self):
