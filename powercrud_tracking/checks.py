@@ -1,6 +1,6 @@
 """System checks: what the judge finds, said by ``manage.py check``."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -13,9 +13,9 @@ from django.utils.module_loading import import_string
 from django_q.models import Schedule
 from powercrud.async_dashboard import ModelTrackingAsyncManager as PowercrudsTracker
 from powercrud.async_manager import AsyncManager
-from powercrud.conf import get_powercrud_setting
 from powercrud.mixins.async_mixin import AsyncMixin
 
+from powercrud_tracking.config import setting
 from powercrud_tracking.config.dashboard_config import load
 from powercrud_tracking.config.layers import find_class_problems
 from powercrud_tracking.config.problems import get_guess
@@ -89,7 +89,7 @@ def check_cache(**kwargs: Any) -> list[checks.CheckMessage]:
 
 def check_default_manager(**kwargs: Any) -> list[checks.CheckMessage]:
     """Say so if PowerCRUD's default manager cannot be imported: then no bulk view works."""
-    path = _find_default_path()
+    path = setting.find_default_manager_path()
     if not isinstance(path, str) or _find(path) is not None:
         return []
     return [
@@ -202,19 +202,9 @@ def _is_powercruds(view: type) -> bool:
     return view.__module__.partition(".")[0] == "powercrud"
 
 
-def _find_default_path() -> Any:
-    """Return the dotted path in PowerCRUD's setting, or ``None`` if there is none."""
-    try:
-        default = get_powercrud_setting("ASYNC_MANAGER_DEFAULT")
-    except ImproperlyConfigured:
-        # No dict of settings at all: the check of the cache has said so.
-        return None
-    return default.get("manager_class") if isinstance(default, Mapping) else None
-
-
 def _find_default_manager() -> Any:
     """Return what PowerCRUD's setting names, or ``None`` if that leads nowhere."""
-    return _find(_find_default_path())
+    return _find(setting.find_default_manager_path())
 
 
 def _find(path: Any) -> Any:

@@ -1,7 +1,8 @@
 """PowerCRUD's manager, which keeps one row for each task."""
 
+import inspect
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -11,7 +12,7 @@ from django_q.exceptions import TimeoutException
 from django_q.models import Task
 from powercrud.async_manager import AsyncManager
 
-from powercrud_tracking.config import layers, travel
+from powercrud_tracking.config import layers, setting, travel
 from powercrud_tracking.config.dashboard_config import get_config, load
 from powercrud_tracking.lifecycle import Event, Status
 from powercrud_tracking.maintenance.locks import release_ended_tasks
@@ -46,17 +47,57 @@ _EMPTY_PAYLOAD: Mapping[str, Any] = dict.fromkeys(
 """What PowerCRUD passes with every event."""
 
 
-def find_named_manager(travelling: Mapping[str, Any]) -> "ModelTrackingAsyncManager | None":
-    """Return the manager that a task names, or ``None`` if it names none of this package.
+def find_named_manager(kwargs: Mapping[str, Any]) -> "ModelTrackingAsyncManager | None":
+    """Return the manager that the arguments of a task name, or ``None`` if it is none of ours.
+
+    Anybody who queues a task can write anything there: a class is imported only if a signature
+    or the settings name it.
 
     Args:
-        travelling: what the launch added to the queued package, or the task's arguments.
+        kwargs: the keyword arguments.
     """
-    path = travelling.get("manager_class")
-    if not path:
+    path, config = kwargs.get("manager_class"), kwargs.get("manager_config")
+    if not isinstance(path, str):
         return None
-    manager = AsyncManager.resolve_manager(path, config=travelling.get("manager_config"))
+    return (
+        build_manager(path, config)
+        if travel.is_signed(config, path=path) or _is_known(path)
+        else None
+    )
+
+
+def build_manager(path: str, config: Any) -> "ModelTrackingAsyncManager | None":
+    """Return the manager of a class, which is imported, or ``None`` if it is none of ours."""
+    manager = AsyncManager.resolve_manager(path, config=config)
     return manager if isinstance(manager, ModelTrackingAsyncManager) else None
+
+
+def _is_known(path: str) -> bool:
+    """Return whether the settings name this class, or this process has loaded it."""
+    if path in (get_config().manager_class, setting.find_default_manager_path()):
+        return True
+    return any(travel.get_path(each) == path for each in _walk_classes(ModelTrackingAsyncManager))
+
+
+def _walk_classes(root: Any) -> Iterator[type]:
+    yield root
+    for each in root.__subclasses__():
+        yield from _walk_classes(each)
+
+
+_RESOLVE_MANAGER = AsyncManager.resolve_manager.__func__.__code__
+
+
+def _is_built_for_task() -> bool:
+    """Return whether PowerCRUD builds a manager from the arguments of a task.
+
+    It hands on their ``manager_config`` as a plain dict (``AsyncManager.resolve_manager()``,
+    django-powercrud 0.9.16), which looks like one from Python code: only the stack tells.
+    """
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code is not _RESOLVE_MANAGER:
+        frame = frame.f_back
+    return frame is not None
 
 
 class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
@@ -81,7 +122,12 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
 
     def __init__(self, config: Any = None, **overrides: Any) -> None:
         super().__init__()
-        self.config = layers.build_config(self, config, overrides)
+        self.config = layers.build_config(
+            self,
+            config,
+            overrides,
+            is_from_task=config is not None and _is_built_for_task(),
+        )
         has_defaults = self.config.create_defaults or self._is_overridden("get_create_defaults")
         self.formatters = Formatters(
             user=self._find_formatter("format_user"),
@@ -111,10 +157,10 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
         Raises:
             django.core.exceptions.ImproperlyConfigured: a value cannot travel, a callable say.
         """
-        cls = type(self)
+        path = travel.get_path(type(self))
         return {
-            "manager_class": f"{cls.__module__}.{cls.__qualname__}",
-            "manager_config": travel.pack(self.config, layers.get_class_config(self)),
+            "manager_class": path,
+            "manager_config": travel.pack(self.config, layers.get_class_config(self), path=path),
         }
 
     def get_manager_for(self, task: Task) -> "ModelTrackingAsyncManager":
@@ -197,6 +243,9 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
             running = find_running_task()
             if running is not None and running.task_key == task_name:
                 task_name = running.task_name
+                if running.manager is None:
+                    running.manager = self
+                    self.async_task_lifecycle(Event.START, task_name, **running.start)
             self._events.record(event, task_name, payload)
         except TaskStillOpenError:
             raise

@@ -70,12 +70,12 @@ class AsyncDashboardMixin:
         return factory.PATH
 
     def get_async_manager_config(self) -> dict[str, Any]:
-        """Return this view's overrides as plain JSON, with their fingerprint."""
+        """Return this view's overrides as plain JSON, with fingerprint and signature."""
         # The settings with the attributes of MANAGER_CLASS on top, as in the worker.
         base = factory.get_manager().config
         source = self.get_async_dashboard_source()
         config = require_valid(self.async_dashboard, base=base, source=source)
-        return travel.pack(config, base)
+        return travel.pack(config, base, path=factory.PATH)
 
     def async_queue_success(
         self, request: HttpRequest, task_name: str, selected_ids: list[int]

@@ -19,7 +19,7 @@ def report(current: float, total: float | None, message: str = "") -> None:
         message: a few words in front of the numbers.
     """
     running = find_running_task()
-    if running is not None:
+    if running is not None and running.manager is not None:
         share = f"{current}" if total is None else f"{current}/{total}"
         text = f"{message}: {share}" if message else share
         running.manager.update_progress(running.task_name, text)

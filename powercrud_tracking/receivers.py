@@ -21,10 +21,15 @@ from django_q.signals import post_execute, post_execute_in_worker, pre_enqueue, 
 from django_q.utils import get_func_repr
 
 from powercrud_tracking import factory
+from powercrud_tracking.config import travel
 from powercrud_tracking.config.dashboard_config import get_config
 from powercrud_tracking.config.travel import PACKAGE_KEY
 from powercrud_tracking.lifecycle import Event, Status
-from powercrud_tracking.managers import ModelTrackingAsyncManager, find_named_manager
+from powercrud_tracking.managers import (
+    ModelTrackingAsyncManager,
+    build_manager,
+    find_named_manager,
+)
 from powercrud_tracking.recording import bulk_arguments, outcomes
 from powercrud_tracking.recording.launches import HOOK, find_launching_manager
 from powercrud_tracking.recording.lock_limits import limit_waiting
@@ -61,6 +66,8 @@ def _never_raising(receiver: Callable[..., None]) -> Callable[..., None]:
 @_never_raising
 def add_travelling(*, task: dict[str, Any], **kwargs: Any) -> None:
     """Put into the queued package what the worker needs to build the same manager."""
+    # What is there is believed: nobody else may have written it.
+    task.pop(PACKAGE_KEY, None)
     manager = find_launching_manager(task["name"]) or _find_manager_of_predecessor(task)
     if manager is not None:
         task[PACKAGE_KEY] = manager.get_travelling()
@@ -79,12 +86,30 @@ def _find_manager_of_predecessor(task: Mapping[str, Any]) -> ModelTrackingAsyncM
 
 
 def find_manager(task: Mapping[str, Any]) -> ModelTrackingAsyncManager | None:
-    """Return the manager that records this task, or ``None`` if the task is not recorded."""
-    manager = find_named_manager(task.get(PACKAGE_KEY) or task["kwargs"])
-    if manager is None and PACKAGE_KEY in task:
-        # PowerCRUD has logged why that manager cannot be built. The task is recorded all the same.
-        return factory.get_manager()
-    return manager
+    """Return the manager that records this task, or ``None`` if the task is not recorded.
+
+    Args:
+        task: django-q2's package. Its own key has been written by our launch; its arguments by
+            anybody.
+    """
+    travelling = task.get(PACKAGE_KEY)
+    if travelling is None:
+        return find_named_manager(task["kwargs"])
+    path = travelling["manager_class"]
+    # It is not signed if it was queued by an earlier version.
+    manager = build_manager(path, travel.sign(travelling["manager_config"], path=path))
+    # PowerCRUD has logged why a manager cannot be built. The task is recorded all the same.
+    return factory.get_manager() if manager is None else manager
+
+
+def _name_manager(manager: ModelTrackingAsyncManager, kwargs: dict[str, Any]) -> None:
+    """Let the function and the hook of a task build the manager that records it.
+
+    PowerCRUD's build theirs from the arguments, which may be unsigned or name another.
+    """
+    if "manager_class" in kwargs:
+        travelling = manager.get_travelling()
+        kwargs |= {key: travelling[key] for key in travelling.keys() & kwargs.keys()}
 
 
 def _take_over(task: Mapping[str, Any]) -> bool:
@@ -103,11 +128,10 @@ def _take_over(task: Mapping[str, Any]) -> bool:
     if str(config.get("record_model_path")).lower() != get_config().record_model.lower():
         return False
     try:
-        factory.get_manager_class()(config=config)
+        kwargs |= factory.get_manager().get_travelling()
     except ImproperlyConfigured as exc:
         logger.warning("Task %s stays with PowerCRUD's tracker: %s", task["name"], exc)
         return False
-    kwargs["manager_class"] = factory.PATH
     return True
 
 
@@ -129,7 +153,9 @@ def start(*, task: dict[str, Any], **kwargs: Any) -> None:
     """A worker begins a task."""
     is_taken_over = _take_over(task)
     manager = find_manager(task)
-    if manager is None:
+    if manager is not None:
+        _name_manager(manager, task["kwargs"])
+    elif not task["kwargs"].get("manager_class"):
         return
     running = RunningTask(
         task_name=task["name"],
@@ -149,6 +175,8 @@ def start(*, task: dict[str, Any], **kwargs: Any) -> None:
         },
     )
     enter_task(running)
+    if manager is None:
+        return
     with limit_waiting(manager.get_database()):
         _record_start(running)
         if is_taken_over:
@@ -163,7 +191,7 @@ def _record_start(running: RunningTask) -> None:
 def leave(*, task: dict[str, Any], **kwargs: Any) -> None:
     """A worker is done with a task: what could not be written or was held back is written."""
     running = leave_task(task["name"])
-    if running is None:
+    if running is None or running.manager is None:
         return
     if running.is_started and not running.is_holding:
         return

@@ -11,6 +11,7 @@ from neapolitan.views import CRUDView
 from powercrud.mixins import PowerCRUDAsyncMixin, PowerCRUDMixin
 
 from powercrud_tracking import factory
+from powercrud_tracking.config import travel
 from powercrud_tracking.config.dashboard_config import DashboardConfig
 from powercrud_tracking.managers import ModelTrackingAsyncManager
 from powercrud_tracking.mixins import AsyncDashboardMixin
@@ -36,7 +37,7 @@ def build_view(overrides, **attributes):
 
 
 class TestForwarding:
-    def test_a_view_forwards_the_path_and_plain_json_with_a_fingerprint(self):
+    def test_a_view_forwards_the_path_and_plain_json_with_a_signature(self):
         view = build_view({"PAYLOAD_LIMIT": 1024, "REDACT": ["pin"], "FIELD_MAP": {"user": None}})
 
         forwarded = view.get_async_manager_config()
@@ -44,17 +45,19 @@ class TestForwarding:
         expected = DashboardConfig(payload_limit=1024, redact=["pin"], field_map={"user": None})
         assert view.get_async_manager_class_path() == PATH
         assert json.loads(json.dumps(forwarded)) == forwarded
+        assert travel.is_signed(forwarded, path=PATH)
         assert forwarded == {
             "PAYLOAD_LIMIT": 1024,
             "REDACT": ["pin"],
             "FIELD_MAP": {"user": None},
             "fingerprint": expected.fingerprint,
+            "signature": forwarded["signature"],
         }
 
     def test_a_view_without_overrides_forwards_the_fingerprint_of_the_settings(self):
         config = WidgetView().get_async_manager_config()
 
-        assert config == {"fingerprint": DashboardConfig().fingerprint}
+        assert config == travel.sign({"fingerprint": DashboardConfig().fingerprint}, path=PATH)
 
     def test_its_manager_is_dashboard_manager_with_the_overrides(self):
         view = build_view({"PAYLOAD_LIMIT": 1024})

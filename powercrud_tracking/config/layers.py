@@ -22,7 +22,9 @@ from powercrud_tracking.config.validation import (
 )
 
 
-def build_config(manager: Any, config: Any, overrides: Mapping[str, Any]) -> DashboardConfig:
+def build_config(
+    manager: Any, config: Any, overrides: Mapping[str, Any], *, is_from_task: bool = False
+) -> DashboardConfig:
     """Return the configuration of a manager that is being built.
 
     Args:
@@ -30,6 +32,8 @@ def build_config(manager: Any, config: Any, overrides: Mapping[str, Any]) -> Das
         config: what it was given: a complete ``DashboardConfig``, a dict to be laid over the
             settings, one that travelled with a task, PowerCRUD's object, or ``None``.
         overrides: further keys, by their field names.
+        is_from_task: whether ``config`` stood in the arguments of a task, where anybody who
+            queues one can write anything.
 
     Raises:
         ImproperlyConfigured: at the first problem.
@@ -44,8 +48,8 @@ def build_config(manager: Any, config: Any, overrides: Mapping[str, Any]) -> Das
     else:
         base = get_class_config(manager)
         layer = _read_layer(config)
-        if FINGERPRINT in layer:
-            base = travel.unpack(layer, base)
+        if is_from_task or FINGERPRINT in layer:
+            base = travel.unpack(layer, base, path=travel.get_path(type(manager)))
         elif layer:
             base = require_valid(layer, base=base, source=source)
     return require_valid(overrides, base=base, source=source) if overrides else base

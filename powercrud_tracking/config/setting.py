@@ -1,11 +1,13 @@
-"""The one door to the setting ``POWERCRUD_ASYNC_DASHBOARD``."""
+"""Read the setting ``POWERCRUD_ASYNC_DASHBOARD``, and some settings of other packages."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from appconf import AppConf
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+from powercrud.conf import get_powercrud_setting
 
 SETTING = "POWERCRUD_ASYNC_DASHBOARD"
 
@@ -27,6 +29,16 @@ def get_setting() -> Any:
 def get_queue_settings() -> dict[str, Any]:
     """Return django-q2's ``Q_CLUSTER``; ``{}`` if the project has none."""
     return getattr(settings, "Q_CLUSTER", None) or {}
+
+
+def find_default_manager_path() -> Any:
+    """Return what ``ASYNC_MANAGER_DEFAULT`` of PowerCRUD's settings names, ``None`` if nothing."""
+    try:
+        default = get_powercrud_setting("ASYNC_MANAGER_DEFAULT")
+    except ImproperlyConfigured:
+        # Its settings are no dict; every use of PowerCRUD says so.
+        return None
+    return default.get("manager_class") if isinstance(default, Mapping) else None
 
 
 def clear_when_settings_change(*cached: Callable[..., Any]) -> None:

@@ -1,4 +1,9 @@
-"""What of a configuration travels with a task, so that the worker builds the same manager."""
+"""What of a configuration travels with a task, so that the worker builds the same manager.
+
+Some of it travels among the arguments of the task, where anybody who queues a task can write
+anything: PowerCRUD's hook and bulk workers see nothing else. It is signed, and without a valid
+signature it is not used: it could name any function to be called, or any table to be written.
+"""
 
 import json
 import logging
@@ -7,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
+from django.core.signing import BadSignature, Signer
 
 from powercrud_tracking.config.dashboard_config import (
     DEFAULT_FIELDS,
@@ -24,19 +30,34 @@ from powercrud_tracking.config.validation import find_key_problems
 logger = logging.getLogger("powercrud_tracking")
 
 PACKAGE_KEY = "powercrud_tracking"
-"""The top-level key of a queued package; django-q2 carries it to the worker and the monitor."""
+"""The top-level key of a queued package. ``async_task()`` lets nobody set it by an argument, and
+django-q2 signs the package and carries it to the worker and the monitor."""
 
+SIGNATURE = "signature"
+"""The reserved key that holds the signature of a configuration that travels."""
+
+_SALT = "powercrud_tracking.manager_config"
 _SOURCE = Source(name="The configuration that came with a task", keys=VIEW_KEYS, in_python=True)
 _RECORDING = tuple(name for name in FIELD_NAMES if name.upper() in VIEW_KEYS)
 
 _TABLE = ("record_model", "field_map")
-_STANDING_ALONE = tuple(name for name in _RECORDING if name not in _TABLE)
+_OTHERS = tuple(name for name in _RECORDING if name not in _TABLE)
 
 
-def pack(config: DashboardConfig, base: DashboardConfig) -> dict[str, Any]:
+def get_path(manager_class: type) -> str:
+    """Return the dotted path under which a worker finds a manager class."""
+    return f"{manager_class.__module__}.{manager_class.__qualname__}"
+
+
+def pack(config: DashboardConfig, base: DashboardConfig, *, path: str) -> dict[str, Any]:
     """Return as plain JSON what a worker that has ``base`` needs to build ``config``.
 
-    Only what recording uses; the fingerprint tells the worker whether it arrived at the same.
+    Only what recording uses. The fingerprint tells the worker whether it built the same.
+
+    Args:
+        config: the configuration of the manager that launches.
+        base: what the worker has: the settings, and the attributes of the manager's class.
+        path: the dotted path of the manager's class.
 
     Raises:
         ImproperlyConfigured: a value is not JSON, so that no worker could build the manager.
@@ -50,36 +71,94 @@ def pack(config: DashboardConfig, base: DashboardConfig) -> dict[str, Any]:
                 "the worker could not build the same manager. "
                 "Name a function by its dotted path, such as 'shop.tracking.label'."
             )
-    fingerprint = base.replace(travelling).fingerprint
     packed = {
         name.upper(): list(value) if isinstance(value, tuple) else value
         for name, value in travelling.items()
     }
-    return {**packed, FINGERPRINT: fingerprint}
+    fingerprint = base.replace(travelling).fingerprint
+    return sign({**packed, FINGERPRINT: fingerprint}, path=path)
 
 
-def unpack(packed: Mapping[str, Any], base: DashboardConfig) -> DashboardConfig:
+def sign(packed: Mapping[str, Any], *, path: str) -> dict[str, Any]:
+    """Return a configuration with the signature that lets it be used.
+
+    Args:
+        packed: the configuration, which has not come from the arguments of a task.
+        path: the dotted path of the manager's class, which is signed too.
+    """
+    unsigned = {key: value for key, value in packed.items() if key != SIGNATURE}
+    return {**unsigned, SIGNATURE: Signer(salt=_SALT).signature(_write(unsigned, path))}
+
+
+def is_signed(packed: object, *, path: str) -> bool:
+    """Return whether ``sign()`` has signed this, as it is, for the manager class of this path.
+
+    A signature made with one of ``SECRET_KEY_FALLBACKS`` is valid.
+    """
+    if not isinstance(packed, Mapping) or SIGNATURE not in packed:
+        return False
+    unsigned = {key: value for key, value in packed.items() if key != SIGNATURE}
+    try:
+        Signer(salt=_SALT).unsign(f"{_write(unsigned, path)}:{packed[SIGNATURE]}")
+    except (BadSignature, TypeError, ValueError, RecursionError):
+        # Not signed, or no JSON.
+        return False
+    return True
+
+
+def _write(unsigned: Mapping[str, Any], path: str) -> str:
+    return json.dumps([path, unsigned], sort_keys=True)
+
+
+def unpack(packed: Mapping[str, Any], base: DashboardConfig, *, path: str) -> DashboardConfig:
     """Return the configuration that travelled, as far as this process understands it.
 
     It never raises for what travelled: during a rolling deploy a worker may not know a key
     or a path yet. What it does not know it leaves out and logs.
+
+    Args:
+        packed: what ``pack()`` made. Of anything else at most ``RECORD_MODEL`` is used, so that
+            a task that was queued before its configuration was signed ends in its row.
+        base: the settings, and the attributes of the manager's class.
+        path: the dotted path of the manager's class.
     """
+    if not is_signed(packed, path=path):
+        return _lay_unsigned(packed, base, path)
     values: dict[str, Any] = {}
     for key, value in packed.items():
-        if key != FINGERPRINT and not _is_left_out(key, find_key_problems({key: value}, _SOURCE)):
+        if key in {FINGERPRINT, SIGNATURE}:
+            continue
+        if not _is_left_out(key, find_key_problems({key: value}, _SOURCE)):
             values |= read_keys({key: value})
     if "field_map" in values:
         values["field_map"] = _read_field_map(values["field_map"])
     config = _lay_table(base, values)
-    for name in _STANDING_ALONE:
+    for name in _OTHERS:
         if name in values:
             candidate = config.replace({name: values[name]})
-            # What is below has been judged: what is wrong now came with the task.
+            # The layers below have been checked: what is wrong now came with the task.
             if not _is_left_out(name.upper(), find_reference_problems(candidate, _SOURCE)):
                 config = candidate
-    if config.fingerprint != packed[FINGERPRINT]:
-        _warn_of_other_settings(str(packed[FINGERPRINT]), config.fingerprint)
+    launched_with = packed.get(FINGERPRINT, config.fingerprint)
+    if config.fingerprint != launched_with:
+        _warn_of_other_settings(str(launched_with), config.fingerprint)
     return config
+
+
+def _lay_unsigned(packed: Mapping[str, Any], base: DashboardConfig, path: str) -> DashboardConfig:
+    if packed.keys() - {FINGERPRINT, SIGNATURE}:
+        logger.warning(
+            "Ignored the configuration that a task names for %s: it is not signed, or it has been "
+            "changed. The settings are used instead.",
+            path,
+        )
+    table = {k: v for k, v in read_keys(packed).items() if k == "record_model"}
+    if any(find_key_problems(table, _SOURCE)):
+        return base
+    # Without a map only a model with a unique field called task_name is valid: a table of tasks,
+    # and none of users, in which an attacker would like to have a row.
+    config = base.lay(table)
+    return base if any(find_reference_problems(config, _SOURCE)) else config
 
 
 def _lay_table(base: DashboardConfig, values: dict[str, Any]) -> DashboardConfig:

@@ -19,7 +19,8 @@ class RunningTask:
         task_name: the name of the task.
         task_key: the ``task_key`` argument that its function sees; another task's name if
             django-q2's admin queued this one again.
-        manager: the manager that records it.
+        manager: the manager that records it; ``None`` until its function builds one, if its class
+            is named by nothing but the arguments of the task and so has not been imported.
         start: what came with its start, by PowerCRUD's names and ours.
         is_started: whether its start has been written.
         outer: the task inside which it runs, with ``sync``.

@@ -6,8 +6,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
 from powercrud_tracking import factory
+from powercrud_tracking.config import travel
 from powercrud_tracking.config.dashboard_config import DashboardConfig, get_config
-from powercrud_tracking.config.travel import pack, unpack
 from powercrud_tracking.managers import ModelTrackingAsyncManager
 from powercrud_tracking.models import AsyncTaskRecord
 from tests.project import tracking
@@ -18,12 +18,22 @@ OTHER_TABLE = {
     "field_map": {"task_name": "key", "status": "state", "affected": "note"},
 }
 PATH = "tests.project.tracking.format_user"
+MANAGER = "powercrud_tracking.managers.ModelTrackingAsyncManager"
 
 
 @pytest.fixture(autouse=True)
 def log(caplog):
     caplog.set_level(logging.WARNING, "powercrud_tracking")
     return caplog
+
+
+def pack(config, base):
+    return travel.pack(config, base, path=MANAGER)
+
+
+def unpack(packed, base):
+    """Unpack a configuration as our own launch has signed it."""
+    return travel.unpack(travel.sign(packed, path=MANAGER), base, path=MANAGER)
 
 
 def say(log):
@@ -45,6 +55,7 @@ class TestPack:
 
         assert json.loads(json.dumps(packed)) == packed
         assert packed.pop("fingerprint") == config.replace({"lost_after": 300}).fingerprint
+        assert len(packed.pop("signature")) == 43
         assert packed == {
             "RECORD_MODEL": "project.BespokeRecord",
             "FIELD_MAP": {"task_name": "key", "status": "state", "objects": "note"},
@@ -52,8 +63,15 @@ class TestPack:
             "FORMAT_USER": PATH,
         }
 
-    def test_where_nothing_differs_only_the_fingerprint_travels(self):
-        assert pack(BASE, BASE) == {"fingerprint": BASE.fingerprint}
+    def test_where_nothing_differs_only_fingerprint_and_signature_travel(self):
+        packed = pack(BASE, BASE)
+
+        assert packed == travel.sign({"fingerprint": BASE.fingerprint}, path=MANAGER)
+
+    def test_it_is_the_same_at_every_launch(self):
+        config = BASE.lay({"format_user": PATH})
+
+        assert pack(config, BASE) == pack(config, BASE)
 
     @pytest.mark.parametrize(
         ("key", "value"),
@@ -216,15 +234,109 @@ class TestUnpack:
             pytest.param({"RECORD_MODEL": "project.BespokeRecord"}, id="model-without-its-map"),
             pytest.param({"MANAGER_CLASS": "shop.Manager", "LOST_AFTER": 3}, id="not-of-a-view"),
             pytest.param({"REDACT": ["("]}, id="expression"),
-            pytest.param({3: 4, None: 5}, id="keys-no-text"),
         ],
     )
     @pytest.mark.parametrize("manager", [ModelTrackingAsyncManager, factory.get_manager_class()])
     def test_a_manager_built_from_what_travelled_never_raises(self, log, manager, packed):
-        config = manager({**packed, "fingerprint": ["odd"]}).config
+        packed = {**packed, "fingerprint": ["odd"]}
+
+        config = manager(travel.sign(packed, path=travel.get_path(manager))).config
 
         assert config == get_config()
         assert any(text.startswith("Left out ") for text in say(log))
+
+
+class TestSignature:
+    SIGNED = travel.sign({"FORMAT_USER": PATH, "PAYLOAD_LIMIT": 4096}, path=MANAGER)
+
+    def test_what_is_signed_is_used(self, log):
+        config = travel.unpack(self.SIGNED, BASE, path=MANAGER)
+
+        assert config == BASE.lay({"format_user": PATH, "payload_limit": 4096})
+        assert say(log) == []
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            {"FORMAT_USER": "subprocess.getoutput"},
+            {"FORMAT_PAYLOAD": "subprocess.getoutput"},
+            {"PAYLOAD_LIMIT": 4097},
+            {"signature": SIGNED["signature"][:-1]},
+            {"signature": SIGNED["signature"].swapcase()},
+            {"signature": ""},
+            {"signature": None},
+            {"signature": [SIGNED["signature"]]},
+            {"FORMAT_USER": {1, 2}},
+            {1: 2},
+        ],
+        ids=str,
+    )
+    def test_anything_changed_is_used_no_more(self, changed, log):
+        config = travel.unpack({**self.SIGNED, **changed}, BASE, path=MANAGER)
+
+        assert config == BASE
+        assert len(say(log)) == 1
+
+    def test_a_key_that_is_missing_is_a_change(self):
+        packed = {key: value for key, value in self.SIGNED.items() if key != "PAYLOAD_LIMIT"}
+
+        assert not travel.is_signed(packed, path=MANAGER)
+
+    def test_a_signature_is_of_no_use_in_another_configuration(self):
+        other = travel.sign({"FORMAT_USER": PATH}, path=MANAGER)
+
+        assert not travel.is_signed({**self.SIGNED, "signature": other["signature"]}, path=MANAGER)
+
+    def test_a_signature_is_of_no_use_for_another_class(self):
+        assert not travel.is_signed(self.SIGNED, path=factory.PATH)
+
+    def test_values_that_refer_to_themselves_are_not_signed(self):
+        circular = {"signature": self.SIGNED["signature"]}
+        circular["CREATE_DEFAULTS"] = circular
+
+        assert not travel.is_signed(circular, path=MANAGER)
+
+    def test_a_rotated_key_is_still_valid_and_a_removed_one_is_not(self, settings):
+        settings.SECRET_KEY, old = "new", settings.SECRET_KEY
+        without = travel.is_signed(self.SIGNED, path=MANAGER)
+        settings.SECRET_KEY_FALLBACKS = [old]
+
+        assert not without
+        assert travel.is_signed(self.SIGNED, path=MANAGER)
+
+    def test_the_order_of_its_keys_does_not_matter(self):
+        assert travel.is_signed(dict(reversed(self.SIGNED.items())), path=MANAGER)
+
+    @pytest.mark.parametrize("key", ["RECORD_MODEL", "record_model_path"])
+    def test_of_an_unsigned_one_a_table_of_tasks_is_used_and_nothing_else(self, log, key):
+        packed = {
+            key: "project.InheritedRecord",
+            "FIELD_MAP": {"user": "message"},
+            "CREATE_DEFAULTS": {"tenant": "north"},
+            "FORMAT_USER": PATH,
+            "fingerprint": "f7",
+        }
+
+        config = travel.unpack(packed, BASE, path=MANAGER)
+
+        assert config == BASE.lay({"record_model": "project.InheritedRecord"})
+        assert len(say(log)) == 1
+
+    @pytest.mark.parametrize(
+        "model",
+        ["auth.Group", "project.BespokeRecord", "project.SpreadRecord", "nowhere.X", "x", 3, [3]],
+        ids=str,
+    )
+    @pytest.mark.parametrize("key", ["RECORD_MODEL", "record_model_path"])
+    def test_of_an_unsigned_one_no_other_table_is_used(self, model, key):
+        packed = {key: model, "FIELD_MAP": {"task_name": "name"}}
+
+        assert travel.unpack(packed, BASE, path=MANAGER) == BASE
+
+    @pytest.mark.parametrize("packed", [{}, {"fingerprint": BASE.fingerprint}], ids=str)
+    def test_an_unsigned_one_that_changes_nothing_is_not_logged(self, packed, log):
+        assert travel.unpack(packed, BASE, path=MANAGER) == BASE
+        assert say(log) == []
 
 
 class TestLaunch:
@@ -255,7 +367,7 @@ class TestLaunch:
 
         travelling = Manager().get_travelling()["manager_config"]
 
-        assert set(travelling) == {"fingerprint"}
+        assert set(travelling) == {"fingerprint", "signature"}
 
     def test_what_travels_is_laid_over_the_class_on_the_other_side(self, log):
         class Manager(ModelTrackingAsyncManager):

@@ -6,6 +6,7 @@ from django.test import override_settings
 from powercrud.async_manager import AsyncManager
 
 from powercrud_tracking import managers
+from powercrud_tracking.config import travel
 from powercrud_tracking.config.dashboard_config import DashboardConfig
 from powercrud_tracking.managers import ModelTrackingAsyncManager
 
@@ -46,9 +47,11 @@ class TestConfig:
 
         assert (resolved.progress_interval, resolved.payload_limit) == (7, 16384)
 
-    def test_powercrud_resolves_the_manager_by_its_path(self):
+    def test_powercrud_resolves_it_by_its_path_and_a_signed_configuration(self):
+        path = "powercrud_tracking.factory.DashboardManager"
+
         manager = AsyncManager.resolve_manager(
-            "powercrud_tracking.factory.DashboardManager", config={"PAYLOAD_LIMIT": 100}
+            path, config=travel.sign({"PAYLOAD_LIMIT": 100}, path=path)
         )
 
         assert isinstance(manager, ModelTrackingAsyncManager)
