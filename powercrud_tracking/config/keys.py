@@ -137,8 +137,8 @@ KEYS: Mapping[str, Key] = {
         is_valid=lambda value: _is_number(value, 1, MAX_SECONDS),
     ),
     "retention_days": Key(
-        wanted=f"a whole number of days up to {MAX_DAYS}, None, or a dict of success, failed and "
-        "lost to such",
+        wanted=f"a whole number of days up to {MAX_DAYS}, None, or a dict of "
+        f"{', '.join(sorted(FINISHED))} to such",
         is_valid=_is_retention,
     ),
     "base_template": Key(

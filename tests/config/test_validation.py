@@ -31,7 +31,7 @@ INFINITY = float("inf")
 FUNCTION = "a dotted path such as 'shop.tracking.label' or None"
 DEFAULTS = "a dict of field names to values or a dotted path such as 'shop.tracking.label'"
 MAP = "a dict of logical names to field names or None"
-DAYS = "a whole number of days up to 36500, None, or a dict of success, failed and lost to such"
+DAYS = "a whole number of days up to 36500, None, or a dict of failed, lost, success to such"
 
 
 def params(key, wanted, *values):

@@ -15,7 +15,7 @@ from powercrud_tracking import factory
 from powercrud_tracking.dashboard import polling
 from powercrud_tracking.dashboard.list.rows import build_rows
 from powercrud_tracking.dashboard.pages import RecordPage
-from powercrud_tracking.lifecycle import FINISHED, OPEN, Status
+from powercrud_tracking.lifecycle import FAILURES, FINISHED, OPEN, Status
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
 from powercrud_tracking.records import pagination, reading
 from powercrud_tracking.records.cached_progress import add_live_progress, find_live_progress
@@ -29,9 +29,12 @@ from powercrud_tracking.records.visibility import (
 
 TABS: Mapping[str, tuple[Any, frozenset[Status]]] = {
     "open": (pgettext_lazy("tasks", "Open"), OPEN),
-    "failed": (Status.FAILED.label, frozenset({Status.FAILED})),
-    "lost": (Status.LOST.label, frozenset({Status.LOST})),
-    "success": (Status.SUCCESS.label, frozenset({Status.SUCCESS})),
+    **{
+        status.value: (status.label, frozenset({status}))
+        # What needs somebody comes first.
+        for status in sorted(Status, key=lambda each: each not in FAILURES)
+        if status in FINISHED
+    },
     "": (_("All"), OPEN | FINISHED),
 }
 """Word in the address to label and statuses."""

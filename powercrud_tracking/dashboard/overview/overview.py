@@ -91,6 +91,12 @@ class Overview:
     errors_are_cut: bool = False
 
     @property
+    def finished(self) -> list[tuple[Status, Count]]:
+        """The finished statuses with the number of tasks of the window."""
+        counts = self.ended or {}
+        return [(each, counts[each]) for each in Status if each in counts]
+
+    @property
     def waiting(self) -> Count:
         """The number of queued tasks: by the queue or by the rows, whichever is more."""
         queued = (self.open or {}).get(Status.PENDING, Count())
