@@ -144,8 +144,9 @@ def _parse_text(text: str) -> Failure:
     # that does is the right one: a shorter one would be a failure told inside the message.
     middle = len(text) // 2 + 1
     splits = [match.start() for match in _SPLIT.finditer(text, 1, middle + _NAME_LENGTH)]
+    backwards = text[::-1] if splits else ""
     for split in reversed(splits[-_MOST_SPLITS:]):
-        if name := _find_class(text, split):
+        if name := _find_class(text, backwards, split):
             return _build_failure(name, text[:split], text[split + 3 :])
     # No message at all, or the traceback words it otherwise: a SyntaxError, or it was cut off.
     match = _SPLIT.match(text) or _TRACEBACK_SPLIT.search(text)
@@ -155,9 +156,12 @@ def _parse_text(text: str) -> Failure:
     return _build_failure(_guess_class(message, trace), message, trace)
 
 
-def _find_class(text: str, split: int) -> str:
+def _find_class(text: str, backwards: str, split: int) -> str:
     """Return the class that the traceback names before the message, empty if it does not."""
-    colon = text.rfind(f": {text[:split]}\n", split + 3)
+    wanted = f": {text[:split]}\n"
+    # Python's rfind() is quadratic in the worst case, its find() is not.
+    found = backwards.find(wanted[::-1], 0, len(text) - split - 3)
+    colon = -1 if found < 0 else len(text) - found - len(wanted)
     line = text.rfind("\n", split, max(colon, 0)) + 1
     match = _CLASS.match(text, line or split + 3, max(colon, 0))
     return match[1] if match else ""

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 Link = Literal["", "cause", "context", "member"]
 
-_BARS = re.compile(r" *[|+](?: |$)")
+_BARS = re.compile(r" *+[|+](?: |$)")
 _GROUP = "Exception Group Traceback (most recent call last):"
 _HEADER = re.compile(r"(?:Exception Group )?Traceback \(most recent call last\):$")
 _FRAME = re.compile(r' +File "(.+)", line (\d+)(?:, in (.*))?$')
@@ -88,7 +88,7 @@ def parse_traceback(text: str) -> list[Raised]:
     current = Raised()
     is_inside = is_member = code_follows = False
     for raw in text.splitlines():
-        line = _BARS.sub("", raw, count=1) if has_bars else raw
+        line = raw[bars.end() :] if has_bars and (bars := _BARS.match(raw)) else raw
         frame = None if current.exception else _FRAME.match(line)
         if frame:
             current.frames.append(Frame(frame[1], int(frame[2][:9]), frame[3] or ""))

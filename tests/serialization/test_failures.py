@@ -16,6 +16,8 @@ from powercrud_tracking.serialization.redaction import BUILT_IN
 from powercrud_tracking.serialization.tracebacks import parse_traceback
 from tests.project.models import Widget
 
+HEADER = "Traceback (most recent call last):\n"
+
 
 class BrokenError(Exception):
     pass
@@ -189,8 +191,16 @@ class TestText:
         assert len(reason) == 1000
         assert reason.endswith("x…")
 
-    def test_a_hostile_text_is_read_in_time(self):
-        text = " : ValueError: x\n" * 20_000
+    @pytest.mark.parametrize(
+        "text",
+        [
+            " : ValueError: x\n" * 20_000,
+            # Each colon of the traceback might be where the message begins again.
+            f"::{'\n' * 250_000} : {HEADER}{':' * 250_000}{'\n' * 500_000}",
+        ],
+        ids=["many splits", "many places for the message"],
+    )
+    def test_a_hostile_text_is_read_in_time(self, text):
         started = monotonic()
 
         parse_failure(text)

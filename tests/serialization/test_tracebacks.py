@@ -1,10 +1,12 @@
 import traceback
+from time import monotonic
 
 import pytest
 
 from powercrud_tracking.serialization.tracebacks import Frame, parse_traceback
 
 SHOP = "/srv/shop/shop/imports.py"
+HEADER = "Traceback (most recent call last):\n"
 
 
 def get_text(function):
@@ -48,6 +50,17 @@ def fail_after_a_group():
 
 
 class TestParse:
+    @pytest.mark.parametrize(
+        "piece", [" ", " |", "-", "+-", "^ ", ' File "', '", line 1', ' File "a", line 1\n', "\n"]
+    )
+    @pytest.mark.parametrize("start", ["", HEADER, f"Exception Group {HEADER}"])
+    def test_a_megabyte_of_anything_is_read_in_time(self, start, piece):
+        started = monotonic()
+
+        parse_traceback(f"{start}{piece * (1_000_000 // len(piece))}!")
+
+        assert monotonic() - started < 5
+
     def test_a_text_without_a_traceback_has_nothing(self):
         for text in ("", "no stock", "a\nb\n  c", "Traceback (most recent call last):"):
             assert parse_traceback(text) == []
