@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Concatenate
 
 from django.db import DatabaseError, connections, router
 from django_q.utils import get_func_repr
@@ -81,22 +81,37 @@ class EventRecorder:
         """
         function = _FUNCTIONS[Event(event)]
         # Progress calls nothing of the project, and in a transaction it waits for the commit.
-        transactions = () if event == Event.PROGRESS else find_open_transactions()
-        if not transactions:
+        if event == Event.PROGRESS:
             function(self, task_name, payload)
-            return
+        else:
+            self._protect(function, task_name, payload)
+
+    def _protect[**P, T](
+        self,
+        function: Callable[Concatenate["EventRecorder", P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Call a function that calls some of the project, in savepoints of open transactions.
+
+        If the database refuses anything of it there, it is called again with a recorder that
+        calls nothing of the project.
+        """
+        transactions = find_open_transactions()
+        if not transactions:
+            return function(self, *args, **kwargs)
         try:
             with savepoints(transactions):
-                function(self, task_name, payload)
-        except DatabaseError:
+                return function(self, *args, **kwargs)
+        except DatabaseError as exc:
             with savepoints(transactions):
-                function(self._build_plain(), task_name, payload)
+                result = function(self._build_plain(), *args, **kwargs)
             logger.warning(
-                "Recorded %s of task %s with built-in functions: one of the project has broken"
-                " the transaction.",
-                event,
-                task_name,
+                "Recorded with built-in functions, because one of the project has broken the"
+                " transaction: %s",
+                exc,
             )
+            return result
 
     def _build_plain(self) -> "EventRecorder":
         """Return a recorder of the same table that calls nothing of the project."""
@@ -182,15 +197,7 @@ class EventRecorder:
         Returns:
             The names of those whose end has been recorded.
         """
-        unknown = [name for name, payload in payloads.items() if not payload.get("last_progress")]
-        stored = {record.task_name: record.progress for record in self._find_records(unknown)}
-        events = []
-        for task_name, payload in payloads.items():
-            progress = payload.get("last_progress") or stored.get(task_name) or ""
-            failed = payload["status"] == Status.FAILED
-            build = self._build_fail if failed else self._build_complete
-            events.append(build(task_name, {**payload, "last_progress": progress}))
-        written = self.recorder.update_many(events)
+        written = self.recorder.update_many(self._protect(EventRecorder._build_ends, payloads))
         failed_events = [event for event in written if event.event is Event.FAIL]
         self._keep_attempts(failed_events, Status.FAILED)
         return [event.task_name for event in written]
@@ -234,6 +241,17 @@ class EventRecorder:
             limit=self._config.payload_limit,
             redact=self.values.redact,
         )
+
+    def _build_ends(self, payloads: Mapping[str, Payload]) -> list[RecordedEvent]:
+        unknown = [name for name, payload in payloads.items() if not payload.get("last_progress")]
+        stored = {record.task_name: record.progress for record in self._find_records(unknown)}
+        events = []
+        for task_name, payload in payloads.items():
+            progress = payload.get("last_progress") or stored.get(task_name) or ""
+            failed = payload["status"] == Status.FAILED
+            build = self._build_fail if failed else self._build_complete
+            events.append(build(task_name, {**payload, "last_progress": progress}))
+        return events
 
     def _build_complete(self, task_name: str, payload: Payload) -> RecordedEvent:
         status, message = self._judge(task_name, payload)

@@ -3,10 +3,13 @@
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError, connections, router, transaction
+from django.utils import timezone
+from django_q.models import Task
 
 from powercrud_tracking.factory import get_manager
 from powercrud_tracking.managers import ModelTrackingAsyncManager
 from powercrud_tracking.models import AsyncTaskRecord
+from powercrud_tracking.upkeep import reconcile
 from tests.project.models import Widget
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
@@ -80,6 +83,23 @@ def test_a_failing_query_in_failed_result_does_not_break_the_transaction(setting
     with transaction.atomic():
         Widget.objects.create(name="Bolt")
         get_manager().async_task_lifecycle("complete", NAME, result=1)
+
+    assert Widget.objects.get().name == "Bolt"
+    assert AsyncTaskRecord.objects.get().status == "success"
+
+
+@pytest.mark.parametrize("key", ["FORMAT_PAYLOAD", "FAILED_RESULT"])
+def test_a_failing_query_while_reconciling_does_not_break_the_transaction(settings, key):
+    settings.POWERCRUD_ASYNC_DASHBOARD = {key: f"{__name__}.query_in_vain"}
+    now = timezone.now()
+    AsyncTaskRecord.objects.create(task_name=NAME, status="in_progress", created_at=now)
+    Task.objects.create(
+        id="1", name=NAME, func="math.floor", started=now, stopped=now, success=True, result=1
+    )
+
+    with transaction.atomic():
+        Widget.objects.create(name="Bolt")
+        reconcile(older_than=0)
 
     assert Widget.objects.get().name == "Bolt"
     assert AsyncTaskRecord.objects.get().status == "success"
