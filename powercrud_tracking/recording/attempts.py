@@ -60,14 +60,16 @@ def discard_lost_attempts(records: Iterable[Record]) -> None:
     """Discard the lost attempts of tasks that turned out to be alive.
 
     Args:
-        records: the tasks. An attempt that another has followed was lost and stays.
+        records: the tasks. An attempt that another has followed was lost and stays; where a
+            table does not count attempts, the last one that is kept is the current one.
     """
     using = router.db_for_write(AsyncTaskAttempt)
     for record in records:
-        lost = get_attempts([record.task_name], using=using).filter(outcome=Status.LOST)
-        if record.attempts is not None:
-            lost = lost.filter(number__gte=record.attempts)
-        lost.delete()
+        kept = get_attempts([record.task_name], using=using)
+        number = record.attempts
+        if number is None:
+            number = kept.aggregate(last=Max("number"))["last"] or 0
+        kept.filter(outcome=Status.LOST, number__gte=number).delete()
 
 
 def delete_attempts(task_names: Iterable[str]) -> None:

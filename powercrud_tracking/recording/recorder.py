@@ -161,7 +161,8 @@ class Recorder:
         finished = rows
         if status_field is not None:
             finished = rows.exclude(**{f"{status_field.name}__in": sorted(OPEN)})
-        if finished.update(**changes):
+        # A table with nothing but a name has nothing to write, and no status to refuse it by.
+        if finished.update(**changes) if changes else finished.exists():
             self._announce(event, connection)
             return event
         if rows.exists():
@@ -198,7 +199,8 @@ class Recorder:
 
     def _try_update(self, event: RecordedEvent) -> RecordedEvent | None:
         try:
-            return self.update(event)
+            with savepoint(router.db_for_write(self.model)):
+                return self.update(event)
         except Exception:
             logger.exception("Could not record %s for task %s.", event.event, event.task_name)
             return None

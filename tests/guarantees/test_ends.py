@@ -111,6 +111,16 @@ class TestLostTooEarly:
             (1, "lost")
         ]
 
+    def test_where_attempts_are_not_counted_an_earlier_lost_attempt_stays(self):
+        manager = get_manager(field_map={"attempts": None})
+        self.lose(manager)
+        manager.async_task_lifecycle("start", NAME)
+        manager.async_task_lifecycle("lost", NAME, message="no activity")
+
+        manager.async_task_lifecycle("complete", NAME)
+
+        assert [each.number for each in AsyncTaskAttempt.objects.all()] == [1]
+
     def test_an_event_of_a_task_that_is_not_lost_is_one_statement(
         self, manager, django_assert_num_queries
     ):

@@ -10,7 +10,7 @@ from powercrud_tracking.lifecycle import FINISHED, Status
 from powercrud_tracking.managers import TaskStillOpenError
 from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
 from powercrud_tracking.upkeep import prune, reconcile
-from tests.project.models import InheritedRecord
+from tests.project.models import InheritedRecord, NameOnlyRecord
 from tests.support.marks import uses_worker
 from tests.support.queue import run_queued_task
 
@@ -191,3 +191,12 @@ def test_a_relaunch_sets_the_columns_of_the_project_anew():
     manager.launch_async_task(add, 1, 2, task_key=NAME)
 
     assert InheritedRecord.objects.get().tenant == "north"
+
+
+def test_a_table_without_a_status_refuses_no_launch():
+    manager = get_manager(record_model="project.NameOnlyRecord")
+
+    for _ in range(2):
+        assert manager.launch_async_task(add, 1, 2, task_key=NAME) == NAME
+
+    assert NameOnlyRecord.objects.get().task_name == NAME
