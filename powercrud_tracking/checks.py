@@ -1,4 +1,4 @@
-"""System checks: what the judge finds, said by ``manage.py check``."""
+"""System checks: what ``manage.py check`` reports of the settings, the views and the wiring."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -8,6 +8,8 @@ from django.core import checks
 from django.core.cache.backends.base import InvalidCacheBackendError
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
+from django.template import TemplateDoesNotExist, TemplateSyntaxError
+from django.template.loader import get_template
 from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 from django_q.models import Schedule
@@ -16,10 +18,14 @@ from powercrud.async_manager import AsyncManager
 from powercrud.mixins.async_mixin import AsyncMixin
 
 from powercrud_tracking.config import setting
-from powercrud_tracking.config.dashboard_config import load
+from powercrud_tracking.config.dashboard_config import DashboardConfig, load
 from powercrud_tracking.config.layers import find_class_problems
 from powercrud_tracking.config.problems import get_guess
-from powercrud_tracking.config.validation import find_setting_problems
+from powercrud_tracking.config.validation import (
+    SETTING,
+    find_setting_problems,
+    get_valid_setting,
+)
 from powercrud_tracking.factory import PATH, find_manager_class_problems, get_manager_class
 from powercrud_tracking.managers import ModelTrackingAsyncManager
 from powercrud_tracking.mixins import AsyncDashboardMixin
@@ -31,6 +37,7 @@ def register() -> None:
     """Register the checks; called once, when the app is ready."""
     checks.register(check_setting)
     checks.register(check_manager_class)
+    checks.register(check_base_template)
     checks.register(check_views)
     checks.register(check_cache)
     checks.register(check_default_manager)
@@ -59,6 +66,25 @@ def check_manager_class(**kwargs: Any) -> list[checks.CheckMessage]:
         # Its get_record_model_path() needs an initialised instance.
         return []
     return [checks.Error(each.message, hint=each.hint, id=each.id) for each in problems]
+
+
+def check_base_template(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Report a ``BASE_TEMPLATE`` that cannot be loaded: then no page can be rendered."""
+    name = get_valid_setting().base_template
+    if name == DashboardConfig.base_template:
+        return []
+    try:
+        get_template(name)
+    except (TemplateDoesNotExist, TemplateSyntaxError) as exc:
+        reason = "does not exist" if isinstance(exc, TemplateDoesNotExist) else f"is wrong: {exc}"
+        return [
+            checks.Error(
+                f"{SETTING.label('base_template')} names {name!r}, which {reason}.",
+                hint="Name a template of your project, or leave it out.",
+                id="powercrud_tracking.E017",
+            )
+        ]
+    return []
 
 
 def check_views(**kwargs: Any) -> list[checks.CheckMessage]:
@@ -128,7 +154,8 @@ def check_poll(**kwargs: Any) -> list[checks.CheckMessage]:
 def check_wiring(**kwargs: Any) -> list[checks.CheckMessage]:
     """Warn if the app is installed and nothing uses it."""
     _load_urls()
-    if _is_default_tracked() or any(_get_tracked_views()):
+    named = map(_find_manager_of_view, _walk_subclasses(AsyncMixin))
+    if _is_default_tracked() or any(_get_tracked_views()) or any(map(_is_tracked, named)):
         return []
     return [
         checks.Warning(
@@ -215,7 +242,10 @@ def _find(path: Any) -> Any:
 
 
 def _is_default_tracked() -> bool:
-    found = _find_default_manager()
+    return _is_tracked(_find_default_manager())
+
+
+def _is_tracked(found: Any) -> bool:
     return isinstance(found, type) and issubclass(found, ModelTrackingAsyncManager)
 
 

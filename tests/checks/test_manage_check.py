@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 SETTING = "POWERCRUD_ASYNC_DASHBOARD"
 SPELLING = "Check the spelling of the path, and that its module imports."
@@ -105,6 +107,33 @@ class TestManageCheck:
 
         assert result.returncode == 0
         assert result.stdout == "System check identified no issues (0 silenced).\n"
+
+    @pytest.mark.parametrize(
+        "attribute",
+        [
+            f"async_manager_class_path = '{BASE}'",
+            "async_manager_class = import_string(settings.TRACKED)",
+        ],
+        ids=["path", "class"],
+    )
+    def test_a_view_that_names_a_subclass_of_our_manager_is_wiring_enough(
+        self, tmp_path, attribute
+    ):
+        (tmp_path / "view_urls.py").write_text(
+            "from django.conf import settings\n"
+            "from django.utils.module_loading import import_string\n"
+            "from powercrud.mixins.async_mixin import AsyncMixin\n"
+            "class BookView(AsyncMixin):\n"
+            f"    {attribute}\n"
+            "urlpatterns = []\n"
+        )
+
+        result = run_check(
+            tmp_path, *NOTHING_WIRED[:2], "ROOT_URLCONF = 'view_urls'", f"TRACKED = '{BASE}'"
+        )
+
+        assert result.returncode == 0
+        assert "W001" not in result.stderr
 
     def test_a_view_with_the_mixin_is_wiring_enough(self, tmp_path):
         result = run_check(tmp_path, "POWERCRUD_SETTINGS = {}")

@@ -7,6 +7,7 @@ from django_q.models import Schedule
 
 from powercrud_tracking.checks import (
     POWERCRUD_CLEANUP,
+    check_base_template,
     check_cache,
     check_manager_class,
     check_schedules,
@@ -84,6 +85,32 @@ class TestCheckManagerClass:
 
     def test_the_built_in_class_is_right(self):
         assert check_manager_class() == []
+
+
+class TestCheckBaseTemplate:
+    @pytest.mark.parametrize("name", [None, "project/base.html", "powercrud_tracking/base.html"])
+    def test_a_template_that_exists_is_no_problem(self, settings, name):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {} if name is None else {"BASE_TEMPLATE": name}
+
+        assert check_base_template() == []
+
+    def test_a_template_that_does_not_exist_is_an_error_and_recording_goes_on(self, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"BASE_TEMPLATE": "project/bse.html"}
+
+        assert check_base_template() == [
+            checks.Error(
+                "POWERCRUD_ASYNC_DASHBOARD['BASE_TEMPLATE'] names 'project/bse.html', which does "
+                "not exist.",
+                hint="Name a template of your project, or leave it out.",
+                id="powercrud_tracking.E017",
+            )
+        ]
+        assert get_manager().config.base_template == "project/bse.html"
+
+    def test_a_name_that_is_no_text_is_left_to_the_check_of_the_setting(self, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"BASE_TEMPLATE": 3}
+
+        assert check_base_template() == []
 
 
 class TestCheckCache:
