@@ -1,10 +1,10 @@
 """How the pages write times and durations."""
 
 from datetime import datetime, timedelta
+from html import escape
 from typing import Any
 
 from django.utils.formats import date_format, number_format
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext_lazy
@@ -100,9 +100,8 @@ def build_age(at: datetime | None, title: str = "") -> SafeString | str:
     if at is None:
         return ""
     local = get_local(at)
-    return format_html(
-        '<time datetime="{}" title="{}">{}</time>',
-        local.isoformat(),
-        date_format(local, title) if title else write_time(at),
-        write_age(at),
+    exact = escape(date_format(local, title) if title else write_time(at))
+    # Not format_html(), whose three calls cost more than all else here; lists have fifty of these.
+    return SafeString(
+        f'<time datetime="{local.isoformat()}" title="{exact}">{escape(write_age(at))}</time>'
     )
