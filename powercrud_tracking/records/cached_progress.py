@@ -6,10 +6,14 @@ it would be invisible to others and locked against them.
 
 import logging
 from collections.abc import Iterable
+from typing import Any
 
 from powercrud.async_manager import AsyncManager
 
+from powercrud_tracking.config.dashboard_config import DashboardConfig
 from powercrud_tracking.records.reading import Record
+from powercrud_tracking.serialization import payloads
+from powercrud_tracking.serialization.redaction import compile_redaction
 
 logger = logging.getLogger("powercrud_tracking")
 
@@ -32,8 +36,22 @@ def find_live_progress(task_names: Iterable[str], manager: AsyncManager) -> dict
         logger.warning("Could not ask PowerCRUD's cache for progress.", exc_info=True)
         return {}
     return {
-        asked[key]: text for key, text in found.items() if text and text != manager.STATUSES.PENDING
+        asked[key]: fit_progress(value, manager.config)
+        for key, value in found.items()
+        if value and value != manager.STATUSES.PENDING
     }
+
+
+def fit_progress(value: Any, config: DashboardConfig) -> str:
+    """Return progress from the cache as a row would store it: plain text, bounded and redacted.
+
+    Args:
+        value: whatever the task has reported; markup that is marked as safe is text here.
+        config: for limit and redaction.
+    """
+    return payloads.to_text(
+        value, limit=config.payload_limit, redact=compile_redaction(config.redact)
+    )
 
 
 def add_live_progress(records: Iterable[Record], manager: AsyncManager) -> None:

@@ -1,0 +1,56 @@
+"""Progress that PowerCRUD's cache has of an open task, on the pages and in the poll."""
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.safestring import mark_safe
+
+from powercrud_tracking.factory import DashboardManager
+from powercrud_tracking.models import AsyncTaskRecord
+
+pytestmark = pytest.mark.django_db
+
+NAME = "nightly"
+PATHS = ["/tasks/", f"/tasks/{NAME}/", "/tasks/mine/", "poll"]
+
+
+@pytest.fixture
+def show(client, auditor):
+    def show(path, progress, has_row=True):
+        manager = DashboardManager()
+        manager.cache.set(f"{manager.progress_prefix}{NAME}", progress)
+        if has_row:
+            AsyncTaskRecord.objects.create(
+                task_name=NAME,
+                status="in_progress",
+                created_at=timezone.now(),
+                launched_by_id=str(auditor.pk),
+            )
+        client.force_login(auditor)
+        if path == "poll":
+            path = f"{reverse('powercrud:async_progress')}?task_name={NAME}"
+        return client.get(path).text
+
+    return show
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_markup_that_is_marked_as_safe_is_shown_as_text(show, path):
+    assert "<b>" not in show(path, mark_safe("<b>half</b>"))
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_long_progress_is_cut(show, path):
+    assert len(show(path, "x" * 1_000_000)) < 100_000
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_secrets_in_progress_are_masked(show, path):
+    shown = show(path, "password=hunter2")
+
+    assert "hunter2" not in shown
+    assert "********" in shown
+
+
+def test_the_poll_of_a_task_without_a_row_cuts_long_progress(show):
+    assert len(show("poll", "x" * 1_000_000, has_row=False)) < 100_000
