@@ -182,7 +182,8 @@ def find_redelivery(
         return unknown
     if limit and failure.number >= limit:
         return Redelivery(NextAttempt.LIMIT_REACHED)
-    if (now or timezone.now()) - failure.ended_at > timedelta(seconds=2 * retry) + _MARGIN:
+    waited = (now or timezone.now()) - failure.ended_at - _MARGIN
+    if waited.total_seconds() > 2 * retry:
         return Redelivery(NextAttempt.OVERDUE)
     if limit:
         return Redelivery(NextAttempt.LIMITED, limit - failure.number)

@@ -160,6 +160,7 @@ class TestFindRedelivery:
         [
             ([make_attempt(n) for n in (1, 2, 3)], RETRIES, NextAttempt.LIMIT_REACHED),
             ([make_attempt()], {"orm": "default"}, NextAttempt.UNLIMITED),
+            ([make_attempt()], {"orm": "default", "retry": 1e15}, NextAttempt.UNLIMITED),
             ([make_attempt()], RETRIES | {"ack_failures": True}, NextAttempt.NOT_RETRIED),
             ([make_attempt(ended=60)], RETRIES, NextAttempt.OVERDUE),
             ([make_attempt()], {"redis": {}}, NextAttempt.UNKNOWN),
@@ -174,6 +175,7 @@ class TestFindRedelivery:
         ids=[
             "all attempts were made",
             "no limit",
+            "retry never",
             "failures are acknowledged",
             "an hour after it was due",
             "redis",
