@@ -3,8 +3,9 @@
 import re
 from dataclasses import dataclass
 
-_SHARE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*(?:/|of)\s*(\d{1,15}(?:\.\d{1,15})?)")
-_PERCENT = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*%")
+_NUMBER = r"(\d{1,15}(?:\.\d{1,15})?)"
+_SHARE = re.compile(rf"(?<!\d){_NUMBER}\s*(?:/|of)\s*{_NUMBER}")
+_PERCENT = re.compile(rf"(?<!\d){_NUMBER}\s*%")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -79,7 +79,7 @@ def describe_result(result: object, *, limit: int, redact: SecretKeys | None) ->
         limit: most bytes of the sentence.
         redact: tells which keys are secret.
     """
-    if result is None or isinstance(result, bool):
+    if result is None or type(result) is bool:
         return f"{_RETURNED}{result}."
     room = max(limit - len(_RETURNED) - 1, 2)
     return f"{_RETURNED}{to_line(to_text(result, limit=room, redact=redact))}."
@@ -170,7 +170,7 @@ def _find_class(text: str, backwards: str, split: int) -> str:
 def _guess_class(message: str, trace: str) -> str:
     """Return the class on the line that begins as the message does, else on the last line."""
     first = message.partition("\n")[0]
-    lines = list(_LAST_LINE.finditer(trace))
+    lines = list(_LAST_LINE.finditer(trace[-_READ_LENGTH:]))
     for match in reversed(lines):
         if (match[2] or "") == first:
             return match[1]

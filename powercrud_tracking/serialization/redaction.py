@@ -34,7 +34,8 @@ MASK = "********"
 
 _CACHED_KEYS = 1024
 _CACHED_LENGTH = 64
-_SEARCHED_LENGTH = 100_000
+# Of what is longer, and so no name of anything, beginning and end are searched.
+_SEARCHED_LENGTH, _START_LENGTH = 1000, 500
 _FLAGS = re.compile(r"^\(\?([imsx]+)\)(.*)$", re.DOTALL)
 
 # The last "@" before the path ends the password. The user stays: it helps to find the account.
@@ -89,8 +90,10 @@ class SecretKeys(dict[str, bool]):
         return re.compile("|".join(f"(?:{pattern})" for pattern in scoped), re.IGNORECASE)
 
     def __missing__(self, key: str) -> bool:
-        search = self.pattern.search
-        found = bool(self._patterns) and search(key, 0, _SEARCHED_LENGTH) is not None
+        searched = (
+            key if len(key) <= _SEARCHED_LENGTH else key[:_START_LENGTH] + key[-_START_LENGTH:]
+        )
+        found = bool(self._patterns) and self.pattern.search(searched) is not None
         if len(key) <= _CACHED_LENGTH:
             if len(self) >= _CACHED_KEYS:
                 self.clear()

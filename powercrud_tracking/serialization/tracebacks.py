@@ -6,12 +6,11 @@ from typing import Literal, NamedTuple
 
 Link = Literal["", "cause", "context", "member"]
 
-_BARS = re.compile(r" *+[|+](?: |$)")
-_GROUP = "Exception Group Traceback (most recent call last):"
-_HEADER = re.compile(r"(?:Exception Group )?Traceback \(most recent call last\):$")
+_HEADER = "Traceback (most recent call last):"
+_GROUP = f"Exception Group {_HEADER}"
+_BARS = re.compile(r" *[|+](?: |$)")
 _FRAME = re.compile(r' +File "(.+)", line (\d+)(?:, in (.*))?$')
 _BETWEEN = re.compile(r" *(?:\+-)?\+?-{4,}(?: (\d+|\.\.\.) -{4,})?$")
-_MARKS = re.compile(r"[\s~^]*$")
 CONTEXT = "During handling of the above exception, another exception occurred:"
 _LINKS: dict[str, Link] = {
     "The above exception was the direct cause of the following exception:": "cause",
@@ -92,7 +91,7 @@ def parse_traceback(text: str) -> list[Raised]:
         frame = None if current.exception else _FRAME.match(line)
         if frame:
             current.frames.append(Frame(frame[1], int(frame[2][:9]), frame[3] or ""))
-        elif _HEADER.search(line):
+        elif line.endswith(_HEADER):
             _add(chain, current)
             current = Raised(link="member" if is_member else "")
             is_inside = True
@@ -107,7 +106,7 @@ def parse_traceback(text: str) -> list[Raised]:
             is_inside = is_member = between[1] is not None
             current = Raised(link="member" if is_member else "")
         elif line.startswith(" "):
-            if code_follows and not current.exception and not _MARKS.match(line):
+            if code_follows and not current.exception and line.strip(" ~^"):
                 current.frames[-1] = current.frames[-1]._replace(code=line.strip())
         elif line and not current.exception and (current.frames or is_inside):
             current.exception = line
