@@ -333,7 +333,15 @@ class EventRecorder:
         return written is not None
 
     def _insert(self, event: RecordedEvent) -> RecordedEvent | None:
-        return self.recorder.insert(event, self._build_defaults(event))
+        defaults = self._build_defaults(event)
+        try:
+            return self.recorder.insert(event, defaults)
+        except (TypeError, ValueError):
+            # A subclass may return anything.
+            if not defaults:
+                raise
+            logger.exception("%r cannot be stored; the row is inserted without it.", defaults)
+            return self.recorder.insert(event, {})
 
     def _build_defaults(self, event: RecordedEvent) -> Mapping[str, Any]:
         if self._get_defaults is None:

@@ -130,3 +130,15 @@ def test_a_launch_in_a_transaction_costs_one_savepoint(django_assert_num_queries
         django_assert_num_queries(3, connection=connections[using]),
     ):
         manager.async_task_lifecycle("create", NAME, user="ada", affected_objects=["Bolt"])
+
+
+@pytest.mark.parametrize("defaults", [[1], {"nope": 1}, {"attempts": "abc"}])
+def test_create_defaults_of_a_subclass_that_no_column_takes_cost_no_row(defaults, caplog):
+    class ShopManager(ModelTrackingAsyncManager):
+        def get_create_defaults(self, task_name, payload):
+            return defaults
+
+    ShopManager().async_task_lifecycle("create", NAME)
+
+    assert AsyncTaskRecord.objects.get().task_name == NAME
+    assert "cannot be stored" in caplog.text
