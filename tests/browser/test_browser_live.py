@@ -176,8 +176,8 @@ class TestList:
 
         page.get_by_role("link", name=re.compile("^Failed")).click()
         page.wait_for_url("**/?status=failed")
-        page.get_by_label("Words").fill("supplier")
-        page.get_by_label("Words").press("Enter")
+        page.get_by_label("Search").fill("supplier")
+        page.get_by_label("Search").press("Enter")
         page.wait_for_url("**/?status=failed&q=supplier**")
         filtered = page.locator("tbody tr").all_inner_texts()
         page.go_back()
@@ -192,7 +192,7 @@ class TestList:
         page = visit("admin").page
         page.goto("/tasks/?q=supplier&status=failed")
 
-        page.get_by_role("link", name="Words: supplier").click()
+        page.get_by_role("link", name="Search: supplier").click()
 
         page.wait_for_url("**/?status=failed")
 
