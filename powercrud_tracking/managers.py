@@ -24,7 +24,7 @@ from powercrud_tracking.recording.lock_limits import limit_waiting
 from powercrud_tracking.recording.recorder import TaskStillOpenError
 from powercrud_tracking.recording.running import find_running_task
 from powercrud_tracking.recording.values import Formatters
-from powercrud_tracking.records import missing_table
+from powercrud_tracking.records import cached_progress, missing_table
 
 logger = logging.getLogger("powercrud_tracking")
 
@@ -352,8 +352,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
 
     def find_cached_progress(self, task_name: str) -> str | None:
         """Return the last progress text that PowerCRUD's cache holds of a task."""
-        text = self.get_progress(task_name)
-        return None if text == self.STATUSES.PENDING else text
+        return cached_progress.find_cached_progress(task_name, self) or None
 
     def _release_many(self, task_names: Iterable[str]) -> None:
         released = [task_name for task_name in task_names if self._try_release(task_name)]

@@ -18,7 +18,7 @@ from powercrud_tracking.config.dashboard_config import DashboardConfig, get_conf
 from powercrud_tracking.lifecycle import OPEN, Status
 from powercrud_tracking.recording.savepoints import savepoint
 from powercrud_tracking.records import mapping, missing_table, reading
-from powercrud_tracking.records.cached_progress import fit_progress
+from powercrud_tracking.records.cached_progress import find_cached_progress
 from powercrud_tracking.records.reading import Record
 from powercrud_tracking.records.visibility import is_in_sight, is_own, may_view_records
 from powercrud_tracking.serialization.failures import BULK_WORKERS, is_failed_result
@@ -75,10 +75,7 @@ def _get_text(manager: AsyncManager, record: Record, request: HttpRequest) -> st
     """Return the progress or message; the reason of a failure only to those who may read it."""
     if record.is_open:
         # The cache is ahead of the row, which waits for the task's transaction.
-        cached = manager.get_progress(record.task_name)
-        if cached and cached != manager.STATUSES.PENDING:
-            return fit_progress(cached, manager.config)
-        return record.progress or ""
+        return find_cached_progress(record.task_name, manager) or record.progress or ""
     if record.status is Status.SUCCESS:
         # The last progress of PowerCRUD's bulk workers is raw; the message says it in words.
         is_bulk = record.func in BULK_WORKERS
@@ -96,11 +93,9 @@ def _ask_elsewhere(manager: AsyncManager, task_name: str) -> tuple[Status | None
     """Return status and progress of a task without a record: by the cache, then by django-q2."""
     if "\0" in task_name:
         return None, ""
-    cached = manager.get_progress(task_name)
-    if cached == manager.STATUSES.PENDING:
-        return Status.PENDING, ""
-    if cached:
-        return Status.IN_PROGRESS, fit_progress(cached, manager.config)
+    cached = find_cached_progress(task_name, manager)
+    if cached is not None:
+        return Status.IN_PROGRESS if cached else Status.PENDING, cached
     task = Task.objects.filter(name=task_name).only("func", "success").first()
     if task is None:
         return None, ""

@@ -7,6 +7,7 @@ from django_q.models import Task
 from powercrud_tracking.lifecycle import Event, Status
 from powercrud_tracking.maintenance.reconcile import reconcile
 from powercrud_tracking.records import reading
+from powercrud_tracking.records.cached_progress import find_cached_progress
 
 
 def release_ended_tasks(manager: Any) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def _find_end(manager: Any, task_name: str) -> str | None:
 
 def _release(manager: Any, task_name: str, end: str) -> dict[str, Any]:
     locks = manager.cache.get(f"{manager.conflict_prefix}{task_name}") or ()
-    progress = manager.get_progress(task_name)
+    progress = find_cached_progress(task_name, manager)
     manager.remove_active_task(task_name)
     if reading.find_record(task_name, manager.config) is not None:
         manager._emit_lifecycle(Event.CLEANUP, task_name)

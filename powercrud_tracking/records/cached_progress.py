@@ -1,7 +1,8 @@
-"""How far open tasks are right now, which PowerCRUD's cache knows ahead of the rows.
+"""Progress of open tasks in PowerCRUD's cache, which is ahead of the rows.
 
-While a task has a transaction open its progress goes to the cache alone: written into the row
-it would be invisible to others and locked against them.
+While a task has a transaction open its progress goes to the cache alone: in the row it would be
+invisible to others and locked. Whatever is read from the cache becomes what a row would store:
+plain text, bounded and redacted.
 """
 
 import logging
@@ -10,18 +11,17 @@ from typing import Any
 
 from powercrud.async_manager import AsyncManager
 
-from powercrud_tracking.config.dashboard_config import DashboardConfig
 from powercrud_tracking.records.reading import Record
-from powercrud_tracking.serialization import payloads
+from powercrud_tracking.serialization.payloads import to_text
 from powercrud_tracking.serialization.redaction import compile_redaction
 
 logger = logging.getLogger("powercrud_tracking")
 
 
 def find_live_progress(task_names: Iterable[str], manager: AsyncManager) -> dict[str, str]:
-    """Return the progress that the cache has of these tasks, by their names, in one look-up.
+    """Return the progress of these tasks in the cache, by their names, in one look-up.
 
-    A cache that does not answer costs a warning: the rows say what they say.
+    A cache that does not answer costs a warning: the rows have progress, too.
 
     Args:
         task_names: of open tasks.
@@ -35,23 +35,28 @@ def find_live_progress(task_names: Iterable[str], manager: AsyncManager) -> dict
     except Exception:
         logger.warning("Could not ask PowerCRUD's cache for progress.", exc_info=True)
         return {}
-    return {
-        asked[key]: fit_progress(value, manager.config)
-        for key, value in found.items()
-        if value and value != manager.STATUSES.PENDING
-    }
+    fitted = {asked[key]: _fit(value, manager) for key, value in found.items()}
+    return {task_name: text for task_name, text in fitted.items() if text}
 
 
-def fit_progress(value: Any, config: DashboardConfig) -> str:
-    """Return progress from the cache as a row would store it: plain text, bounded and redacted.
+def find_cached_progress(task_name: str, manager: AsyncManager) -> str | None:
+    """Return the progress of a task in the cache.
+
+    It is ``""`` for a task that has reported none, as PowerCRUD marks it from its launch on, and
+    ``None`` where the cache does not know the task or does not answer.
 
     Args:
-        value: whatever the task has reported; markup that is marked as safe is text here.
-        config: for limit and redaction.
+        task_name: the name of the task.
+        manager: whose cache is asked.
     """
-    return payloads.to_text(
-        value, limit=config.payload_limit, redact=compile_redaction(config.redact)
-    )
+    value = manager.get_progress(task_name)
+    return None if value is None else _fit(value, manager)
+
+
+def _fit(value: Any, manager: AsyncManager) -> str:
+    config = manager.config
+    text = to_text(value, limit=config.payload_limit, redact=compile_redaction(config.redact))
+    return "" if text == manager.STATUSES.PENDING else text
 
 
 def add_live_progress(records: Iterable[Record], manager: AsyncManager) -> None:

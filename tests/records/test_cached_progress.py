@@ -5,8 +5,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import mark_safe
 
-from powercrud_tracking.factory import DashboardManager
+from powercrud_tracking.factory import DashboardManager, get_manager
 from powercrud_tracking.models import AsyncTaskRecord
+from powercrud_tracking.records.cached_progress import find_cached_progress
 
 pytestmark = pytest.mark.django_db
 
@@ -54,3 +55,35 @@ def test_secrets_in_progress_are_masked(show, path):
 
 def test_the_poll_of_a_task_without_a_row_cuts_long_progress(show):
     assert len(show("poll", "x" * 1_000_000, has_row=False)) < 100_000
+
+
+@pytest.mark.parametrize(
+    ("value", "progress"),
+    [
+        (None, None),
+        ("pending", ""),
+        ("3/10", "3/10"),
+        (mark_safe("<b>half</b>"), "<b>half</b>"),
+        ({"done": 3, "token": "hunter2"}, '{"done": 3, "token": "********"}'),
+    ],
+    ids=["unknown", "queued", "text", "markup", "dict"],
+)
+def test_a_single_task_s_progress_is_plain_text(value, progress):
+    manager = DashboardManager()
+    if value is not None:
+        manager.cache.set(f"{manager.progress_prefix}{NAME}", value)
+
+    found = find_cached_progress(NAME, manager)
+
+    assert found == progress
+    assert type(found) in {str, type(None)}
+
+
+def test_the_last_progress_of_an_ended_task_is_plain_and_bounded():
+    manager = get_manager(payload_limit=1000)
+    manager.cache.set(f"{manager.progress_prefix}{NAME}", mark_safe("<b>" + "x" * 5_000_000))
+
+    found = manager.find_cached_progress(NAME)
+
+    assert type(found) is str
+    assert len(found) <= 1000
