@@ -1,6 +1,6 @@
 """System checks: what ``manage.py check`` reports of the settings, the views and the wiring."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -18,7 +18,7 @@ from powercrud.async_manager import AsyncManager
 from powercrud.mixins.async_mixin import AsyncMixin
 
 from powercrud_tracking.config import setting
-from powercrud_tracking.config.dashboard_config import DashboardConfig, load
+from powercrud_tracking.config.dashboard_config import DashboardConfig, get_config, load
 from powercrud_tracking.config.layers import find_class_problems
 from powercrud_tracking.config.problems import get_guess
 from powercrud_tracking.config.validation import (
@@ -29,6 +29,7 @@ from powercrud_tracking.config.validation import (
 from powercrud_tracking.factory import PATH, find_manager_class_problems, get_manager_class
 from powercrud_tracking.managers import ModelTrackingAsyncManager
 from powercrud_tracking.mixins import AsyncDashboardMixin
+from powercrud_tracking.records.mapping import get_record_map
 
 POWERCRUD_CLEANUP = "powercrud.schedules.cleanup_async_artifacts"
 
@@ -38,6 +39,7 @@ def register() -> None:
     checks.register(check_setting)
     checks.register(check_manager_class)
     checks.register(check_base_template)
+    checks.register(check_columns)
     checks.register(check_views)
     checks.register(check_cache)
     checks.register(check_default_manager)
@@ -85,6 +87,41 @@ def check_base_template(**kwargs: Any) -> list[checks.CheckMessage]:
             )
         ]
     return []
+
+
+def check_columns(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Warn if the record table lacks a column on which a feature depends."""
+    if any(find_setting_problems()):
+        return []
+    config = get_config()
+    table = get_record_map(config)
+    # What FIELD_MAP maps to None is left out on purpose.
+    lacking = [
+        name for name in _FEATURES if name not in table.fields and name not in config.field_map
+    ]
+    if not lacking:
+        return []
+    missing = "; ".join(f"{name}: {_FEATURES[name]}" for name in lacking)
+    return [
+        checks.Warning(
+            f"{table.model._meta.label} has no field for some logical names, and so there will be "
+            f"no such features. {missing}.",
+            hint="Add the fields (docs/tables.md has them), name those that the model has in "
+            "FIELD_MAP, or map a name to None there.",
+            id="powercrud_tracking.W005",
+        )
+    ]
+
+
+_FEATURES: Mapping[str, str] = {
+    "launched_by_id": "My tasks, and in PowerCRUD's dialog the reason and the link for whoever "
+    "queued the task",
+    "func": "titles, the filter by function, run times by function",
+    "started_at": "queue times and run times",
+    "worker": "whether the worker of a silent task is alive",
+    "attempts": "the number of attempts",
+}
+"""Logical name to what is missing without it."""
 
 
 def check_views(**kwargs: Any) -> list[checks.CheckMessage]:
