@@ -129,6 +129,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
             is_from_task=config is not None and _is_built_for_task(),
         )
         has_defaults = self.config.create_defaults or self._is_overridden("get_create_defaults")
+        self.defaults_function = self.get_create_defaults if has_defaults else None
         self.formatters = Formatters(
             user=self._find_formatter("format_user"),
             objects=self._find_formatter("format_objects", "format_affected"),
@@ -137,7 +138,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
         self._events = EventRecorder(
             self.config,
             formatters=self.formatters,
-            get_defaults=self.get_create_defaults if has_defaults else None,
+            get_defaults=self.defaults_function,
             find_cached_progress=self.find_cached_progress,
         )
 

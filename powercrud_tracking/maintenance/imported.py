@@ -19,9 +19,11 @@ from powercrud_tracking.recording import bulk_arguments, outcomes
 from powercrud_tracking.recording.launches import HOOK
 from powercrud_tracking.recording.values import (
     PLUMBING,
+    Formatters,
     ValueBuilder,
     call_or_fall_back,
     get_failure,
+    in_savepoint,
 )
 from powercrud_tracking.records.mapping import get_record_map
 from powercrud_tracking.records.times import get_time
@@ -53,11 +55,15 @@ class ImportedTasks:
     """
 
     def __init__(self, manager: Any) -> None:
-        config, self._manager = manager.config, manager
+        config, target = manager.config, manager.config.failed_result
         self._limit = config.payload_limit
-        self._values = ValueBuilder(config, get_record_map(config).fields, manager.formatters)
-        target = config.failed_result
-        self._is_failed = is_failed_result if target is None else load(target, "FAILED_RESULT")
+        self._formatters = Formatters(*(each and in_savepoint(each) for each in manager.formatters))
+        self._values = ValueBuilder(config, get_record_map(config).fields, self._formatters)
+        get_defaults = manager.defaults_function
+        self._get_defaults = in_savepoint(get_defaults) if get_defaults else _get_no_defaults
+        self._is_failed = (
+            is_failed_result if target is None else in_savepoint(load(target, "FAILED_RESULT"))
+        )
         self._users: dict[str, Any] = {}
 
     def read_result(self, task: Task, progress: str | None = None) -> Facts:
@@ -134,8 +140,8 @@ class ImportedTasks:
             facts["kwargs"] = {k: v for k, v in facts["kwargs"].items() if k not in PLUMBING}
         payload = {_PAYLOAD.get(name, name): value for name, value in facts.items()}
         defaults = call_or_fall_back(
-            self._manager.get_create_defaults,
-            lambda *args: {},
+            self._get_defaults,
+            _get_no_defaults,
             facts["task_name"],
             {**payload, "user": user},
         )
@@ -143,10 +149,11 @@ class ImportedTasks:
             facts["launched_by_id"] = str(facts["launched_by_id"])
         if user is not None and "user" not in facts:
             facts["user"] = self._values.build_owner(user, None)["user"]
-        format_payload = self._manager.formatters.payload
-        for name in ("args", "kwargs", "result") if format_payload else ():
-            if facts.get(name) is not None:
-                facts[name] = call_or_fall_back(format_payload, lambda value: value, facts[name])
+        format_payload = self._formatters.payload
+        if format_payload is not None:
+            for name in {"args", "kwargs", "result"} & facts.keys():
+                if facts[name] is not None:
+                    facts[name] = call_or_fall_back(format_payload, _keep, facts[name])
         del facts["task_name"]
         return {name: self._values.fit(name, value) for name, value in facts.items()}, defaults
 
@@ -189,3 +196,11 @@ def _read_json(value: Any, redact: SecretKeys | None) -> Any:
     with suppress(ValueError, RecursionError):
         return json.loads(value)
     return redact_text(value, redact)
+
+
+def _get_no_defaults(*args: Any) -> dict[str, Any]:
+    return {}
+
+
+def _keep(value: Any) -> Any:
+    return value

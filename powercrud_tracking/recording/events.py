@@ -82,9 +82,13 @@ class EventRecorder:
         function = _FUNCTIONS[Event(event)]
         # Progress calls nothing of the project, and in a transaction it waits for the commit.
         if event == Event.PROGRESS:
-            function(self, task_name, payload)
-        else:
-            self._protect(function, task_name, payload)
+            self._record_progress(task_name, payload)
+            return
+        is_launched = self._protect(function, task_name, payload)
+        launch = find_launch(task_name) if is_launched else None
+        if launch is not None:
+            # Not before: a savepoint may have undone it, and then it is done once more.
+            launch.is_written = True
 
     def _protect[**P, T](
         self,
@@ -126,14 +130,15 @@ class EventRecorder:
 
     # --- one function for each event ------------------------------------------------------
 
-    def _record_create(self, task_name: str, payload: Payload) -> None:
+    def _record_create(self, task_name: str, payload: Payload) -> bool:
+        """Record a launch, and return whether the row is that of the launch."""
         launch = find_launch(task_name)
         queue_id = payload.get("django_q2_task_id")
         if launch is not None and launch.is_written and queue_id is not None:
             # PowerCRUD's own create, after the enqueue: the row was written ahead of it.
             fitted = {"queue_id": self.values.fit("queue_id", queue_id)}
             self.recorder.update(RecordedEvent(Event.CREATE, task_name, fitted, payload))
-            return
+            return True
         event = RecordedEvent(Event.CREATE, task_name, self.values.build_create(payload), payload)
         written = self._insert(event)
         if not written and launch is not None and not launch.is_written and queue_id is None:
@@ -142,8 +147,7 @@ class EventRecorder:
                 attempts.delete_attempts([task_name])
         elif not written:
             written = self.recorder.update(event)
-        if launch is not None and written:
-            launch.is_written = True
+        return written is not None
 
     def _record_start(self, task_name: str, payload: Payload) -> None:
         event = RecordedEvent(Event.START, task_name, self.values.build_start(payload), payload)
@@ -361,7 +365,7 @@ def _get_no_defaults(task_name: str, payload: Payload) -> Mapping[str, Any]:
     return {}
 
 
-_FUNCTIONS: Mapping[Event, Callable[[EventRecorder, str, Payload], None]] = {
+_FUNCTIONS: Mapping[Event, Callable[[EventRecorder, str, Payload], bool | None]] = {
     Event.CREATE: EventRecorder._record_create,
     Event.START: EventRecorder._record_start,
     Event.PROGRESS: EventRecorder._record_progress,

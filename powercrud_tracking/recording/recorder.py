@@ -150,10 +150,14 @@ class Recorder:
         connection = self._connect(event)
         instance = self._build_instance(event.task_name, self._get_new_values(event), defaults)
         name_field, status_field = self.fields["task_name"], self.fields.get("status")
+        given = {*defaults, *(field.name for field in self.fields.values())}
         changes = {
             each.name: each.pre_save(instance, True)
             for each in self._compiler.inserted_fields
-            if each is not name_field and not each.primary_key
+            if each is not name_field
+            and not each.primary_key
+            # A default may be taken where a column is unique: the row keeps its own value.
+            and (each.name in given or not each.unique)
         }
         rows = self.model._base_manager.using(connection.alias).filter(
             **{name_field.name: event.task_name}

@@ -13,7 +13,7 @@ from django_q.utils import get_func_repr
 from powercrud_tracking.config.dashboard_config import DashboardConfig
 from powercrud_tracking.config.references import Field
 from powercrud_tracking.lifecycle import FAILURES, Status
-from powercrud_tracking.recording.savepoints import find_open_transactions
+from powercrud_tracking.recording.savepoints import find_open_transactions, savepoints
 from powercrud_tracking.records.times import get_time
 from powercrud_tracking.serialization import failures, labels, payloads, redaction
 
@@ -236,6 +236,23 @@ def _format(
 
 def _keep(value: Any) -> Any:
     return value
+
+
+class QueryFailedError(Exception):
+    """A query of a function of the project failed; no transaction has been broken by it."""
+
+
+def in_savepoint(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of the project that breaks no open transaction by a query that fails."""
+
+    def call(*args: Any) -> Any:
+        try:
+            with savepoints(find_open_transactions()):
+                return function(*args)
+        except DatabaseError as exc:
+            raise QueryFailedError(f"{function!r}: {exc}") from exc
+
+    return call
 
 
 def call_or_fall_back(

@@ -74,6 +74,9 @@ def format_objects(objects: object, *, redact: SecretKeys | None = BUILT_IN) -> 
 
 def _format_all(objects: Any, redact: SecretKeys | None) -> str:
     format_object = partial(_format_object, redact=redact)
+    if issubclass(type(objects), Mapping) and "value" in objects:
+        # {"field": "api_key", "value": …}: its key is a value.
+        return describe(objects, redact=redact)
     if issubclass(type(objects), Mapping):
         entries = (
             _format_entry(key, value, format_object, redact) for key, value in objects.items()

@@ -141,3 +141,8 @@ class TestFormatObjects:
                 raise RuntimeError("no name")
 
         assert format_objects([BrokenWidget(pk=3), "b"]) == "project.BrokenWidget:3, b"
+
+
+@pytest.mark.parametrize("name", ["field", "name", "key"])
+def test_the_value_of_a_secret_field_is_masked_in_a_label(name):
+    assert "hunter2" not in format_objects({name: "api_key", "value": "hunter2"})
