@@ -1,4 +1,4 @@
-"""How far a task is, in numbers, derived from its last progress text."""
+"""The progress of a task in numbers, from its last progress text."""
 
 import re
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ _PERCENT = re.compile(rf"(?<!\d){_NUMBER}\s*%")
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """How far a task is, derived from its last progress text.
+    """The progress of a task in numbers.
 
     Args:
-        fraction: done, from 0 to 1.
-        rate: units a second, or the fraction a second where only a percentage is known;
-            ``None`` if it cannot be told yet.
+        fraction: what is done, from 0 to 1.
+        rate: units per second, or the fraction per second where only a percentage is known;
+            ``None`` if it is not known yet.
         remaining: seconds until the end at this rate, or ``None``.
     """
 
@@ -30,11 +30,11 @@ class Measure:
 
 
 def find_measure(text: str | None, *, elapsed: float | None = None) -> Measure | None:
-    """Return what a progress text says in numbers, or ``None`` if it has none.
+    """Return the numbers in a progress text, or ``None`` if there are none.
 
     Args:
-        text: such as ``"updating: 3/10"`` (PowerCRUD's form and ours) or ``"30%"``.
-        elapsed: seconds from the start of the attempt to the last sign of life.
+        text: such as ``"updating: 3/10"`` (as PowerCRUD and ``report()`` write) or ``"30%"``.
+        elapsed: seconds from the start of the attempt to the last report.
     """
     share = _SHARE.search(text or "")
     percent = None if share else _PERCENT.search(text or "")
@@ -47,7 +47,7 @@ def find_measure(text: str | None, *, elapsed: float | None = None) -> Measure |
     if not total:
         return None
     fraction = min(done / total, 1.0)
-    # Clocks of machines differ: one that began later than now tells no rate.
+    # Clocks differ between machines: the start may lie in the future.
     rate = done / elapsed if elapsed and elapsed > 0 and done else None
     remaining = max(total - done, 0.0) / rate if rate else None
     return Measure(fraction=fraction, rate=rate, remaining=remaining)

@@ -1,4 +1,4 @@
-"""What django-q2 and PowerCRUD say of a failure, taken apart."""
+"""Why a task failed: reason, exception class and traceback, from its result."""
 
 import re
 import traceback
@@ -12,7 +12,7 @@ from powercrud_tracking.serialization.texts import cut, to_line
 from powercrud_tracking.serialization.tracebacks import CONTEXT
 
 BULK_WORKERS = frozenset({"powercrud.tasks.bulk_update_task", "powercrud.tasks.bulk_delete_task"})
-"""The functions of PowerCRUD that catch whatever goes wrong and return ``False``."""
+"""The functions of PowerCRUD that catch every exception and return ``False``."""
 
 UNKNOWN = "Task failed"
 
@@ -29,7 +29,7 @@ _TRACEBACK = r"(?:  \+ Exception Group )?Traceback \(most recent call last\):\n"
 # A chain whose first exception was never raised begins with that exception's own line.
 _SPLIT = re.compile(rf" : (?={_TRACEBACK}|{_NAME}(?:: |\n))")
 _TRACEBACK_SPLIT = re.compile(rf" : (?={_TRACEBACK})")
-# In the traceback of a group, the lines stand behind bars.
+# The lines of an exception group begin with bars.
 _CLASS = re.compile(rf"[ |+-]*({_NAME})\Z")
 _LAST_LINE = re.compile(rf"^(?:  \| )?({_NAME})(?:: (.*))?$", re.MULTILINE)
 
@@ -51,15 +51,15 @@ class Failure:
 
 
 def parse_failure(result: Any, *, redact: SecretKeys | None = BUILT_IN) -> Failure:
-    """Return what the result of a failed task says; this never raises.
+    """Return why a task failed, from its result; this never raises.
 
     django-q2's worker makes the result of an exception as ``f"{e} : {traceback.format_exc()}"``.
-    The message and the traceback may contain all of this themselves, so the right place to
-    split is where the message before it is the one that the traceback ends with.
+    Message and traceback may contain such a text themselves, so the text is split where the
+    message before the colon is also the last message of the traceback.
 
     Args:
-        result: such a text, an exception, or anything else that came in its place.
-        redact: tells which keys are secret, in anything but a text, which is taken as it is.
+        result: such a text, an exception, or anything else.
+        redact: tells which keys are secret. Texts are not redacted here.
     """
     kind = type(result)
     if issubclass(kind, BaseException):
@@ -88,8 +88,8 @@ def describe_result(result: object, *, limit: int, redact: SecretKeys | None) ->
 def is_failed_result(func: str, result: object) -> bool:
     """Return whether a task that raised nothing failed all the same.
 
-    That is so if one of PowerCRUD's bulk workers returned ``False``: they catch every
-    exception, and django-q2 takes the task for a success (``powercrud/tasks.py``, 0.9.16).
+    That is so where one of PowerCRUD's bulk workers returned ``False``: they catch every
+    exception, and django-q2 reports success (``powercrud/tasks.py``, 0.9.16).
     """
     return result is False and func in BULK_WORKERS
 
@@ -97,9 +97,13 @@ def is_failed_result(func: str, result: object) -> bool:
 def _parse_exception(exc: BaseException, redact: SecretKeys | None) -> Failure:
     message = describe_exception(exc, limit=_READ_LENGTH, redact=redact)
     raised = exc.__traceback__ or exc.__cause__ or exc.__context__
-    return _build_failure(
-        _get_class_name(exc), message, _format_traceback(exc, redact) if raised else ""
-    )
+    trace = ""
+    if raised:
+        try:
+            trace = _format_traceback(exc, redact)
+        except Exception:  # noqa: BLE001 - an attribute of the exception may raise anything
+            trace = "".join(traceback.format_tb(exc.__traceback__))
+    return _build_failure(_get_class_name(exc), message, trace)
 
 
 def _get_class_name(exc: BaseException) -> str:
@@ -114,7 +118,7 @@ def _format_traceback(exc: BaseException, redact: SecretKeys | None) -> str:
     chain = _get_chain(exc)
     if len(chain) < _MOST_EXCEPTIONS and all(map(has_plain_text, chain)):
         return "".join(traceback.format_exception(exc))
-    # That asks each of them for its text; see describe_exception().
+    # format_exception() calls str() of each of them; see describe_exception().
     parts = []
     for each in chain:
         frames = traceback.format_tb(each.__traceback__)
@@ -133,22 +137,26 @@ def _get_chain(exc: BaseException) -> list[BaseException]:
         each = waiting.pop(0)
         if each is not None and not any(each is known for known in chain):
             chain.append(each)
-            members = each.exceptions if isinstance(each, BaseExceptionGroup) else ()
+            members = (
+                getattr(each, "exceptions", ())
+                if issubclass(type(each), BaseExceptionGroup)
+                else ()
+            )
             context = None if each.__suppress_context__ else each.__context__
             waiting += [each.__cause__ or context, *members]
     return chain
 
 
 def _parse_text(text: str) -> Failure:
-    # The message stands before the split and again on the traceback's last lines. The longest
-    # that does is the right one: a shorter one would be a failure told inside the message.
+    # The longest message that the traceback repeats is the right one: a shorter one would be
+    # that of a traceback inside the message.
     middle = len(text) // 2 + 1
     splits = [match.start() for match in _SPLIT.finditer(text, 1, middle + _NAME_LENGTH)]
     backwards = text[::-1] if splits else ""
     for split in reversed(splits[-_MOST_SPLITS:]):
         if name := _find_class(text, backwards, split):
             return _build_failure(name, text[:split], text[split + 3 :])
-    # No message at all, or the traceback words it otherwise: a SyntaxError, or it was cut off.
+    # There is no message; or the traceback has another one (SyntaxError), or was cut off.
     match = _SPLIT.match(text) or _TRACEBACK_SPLIT.search(text)
     if match is None:
         return _build_failure("", text, "")

@@ -36,6 +36,9 @@ _PLAIN = (str, int, float, bytes, type(None))
 _KEY_NAMES = ("field", "name", "key")
 _VALUE_NAMES = frozenset({"value", "values", "m2m_values"})
 
+# Of exceptions, also where a class of the project redefines the attribute.
+_ARGUMENTS = BaseException.__dict__["args"]
+
 _NO_SECRETS = SecretKeys()
 
 _dumps = json.JSONEncoder(allow_nan=False, check_circular=False).encode
@@ -83,7 +86,7 @@ class JSONWriter:
             _TooLongError: it takes more than what is left of the room. That is counted with less
                 than it takes, so what fits is never refused, and what is huge soon is.
         """
-        # Everything is judged by type(): isinstance() would ask the object for its class.
+        # Always by type(): isinstance() would ask the object for its class.
         kind = type(value)
         if kind is str:
             return self.copy_text(value)
@@ -263,7 +266,8 @@ class JSONWriter:
         """Return the message of an exception; see ``payloads.describe_exception``."""
         if has_plain_text(exc):
             return str(exc)
-        return self.show(exc.args[0] if len(exc.args) == 1 else exc.args, room)
+        args = _ARGUMENTS.__get__(exc)
+        return self.show(args[0] if len(args) == 1 else args, room)
 
     def show(self, value: Any, room: int) -> str:
         """Return a value inside a text."""
@@ -275,7 +279,7 @@ class JSONWriter:
 
 def has_plain_text(exc: BaseException) -> bool:
     """Return whether ``str(exc)`` shows texts and numbers only, and so cannot run a query."""
-    args = exc.args
+    args = _ARGUMENTS.__get__(exc)
     if issubclass(type(exc), SyntaxError | BaseExceptionGroup):
         args = args[:1]  # of the others str() shows a place or a number
     return all(issubclass(type(arg), _PLAIN) for arg in args)

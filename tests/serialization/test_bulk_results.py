@@ -64,14 +64,14 @@ def refuse_deletion(widgets):
         pre_delete.disconnect(receiver, sender=Widget)
 
 
-class TestWhatPowercrudWrites:
-    def test_a_field_that_is_not_valid_is_named_with_its_message(self, widgets):
+class TestTextsOfPowercrud:
+    def test_a_reason_names_the_invalid_field_with_its_message(self, widgets):
         reason = describe_bulk_failure(update(widgets, ("price", "abc")))
 
         assert reason == "price: “abc” value must be an integer. Nothing was changed."
         assert not Widget.objects.filter(price=1).exists()
 
-    def test_several_fields_are_listed(self, widgets):
+    def test_a_reason_lists_all_invalid_fields(self, widgets):
         reason = describe_bulk_failure(update(widgets, ("price", "abc"), ("name", "")))
 
         assert sorted(reason.removesuffix(". Nothing was changed.").split("; ")) == [
@@ -79,21 +79,21 @@ class TestWhatPowercrudWrites:
             "price: “abc” value must be an integer",
         ]
 
-    def test_an_error_of_the_whole_object_has_no_field(self, widgets):
+    def test_the_reason_of_a_model_s_own_validation_names_no_field(self, widgets):
         Widget.objects.update(broken=True)
 
         reason = describe_bulk_failure(update(widgets, ("price", "3")))
 
         assert reason == "bolt is broken and cannot be sold. Nothing was changed."
 
-    def test_a_field_that_may_not_be_changed_is_a_sentence(self, widgets):
+    def test_a_reason_names_a_field_that_may_not_be_changed(self, widgets):
         reason = describe_bulk_failure(update(widgets, ("broken", "true")))
 
         assert reason == (
             "Bulk edit request contained invalid fields: broken. Nothing was changed."
         )
 
-    def test_a_model_that_does_not_exist_is_a_sentence(self, db):
+    def test_a_reason_names_a_model_that_does_not_exist(self, db):
         reason = describe_bulk_failure(delete([], "project.Gadget"))
 
         assert reason == "App 'project' doesn't have a 'Gadget' model. Nothing was changed."
@@ -114,13 +114,15 @@ class TestWhatPowercrudWrites:
         ],
         ids=["text", "protected", "errno", "code and text", "validation"],
     )
-    def test_a_refused_deletion_says_why(self, widgets, refuse_deletion, exc, reason):
+    def test_a_refused_deletion_has_the_message_of_its_exception(
+        self, widgets, refuse_deletion, exc, reason
+    ):
         refuse_deletion(exc)
 
         assert describe_bulk_failure(delete(widgets)) == reason
         assert Widget.objects.count() == 2
 
-    def test_success_says_how_many(self, widgets):
+    def test_a_bulk_success_names_the_number_of_rows(self, widgets):
         assert describe_bulk_success(update(widgets, ("price", "3"))) == "2 updated"
         assert describe_bulk_success(delete(widgets)) == "2 deleted"
 
@@ -149,14 +151,14 @@ class TestFailure:
             ("", "The update failed. Nothing was changed."),
         ],
     )
-    def test_errors_become_words(self, errors, reason):
+    def test_powercrud_s_list_of_errors_becomes_a_sentence(self, errors, reason):
         assert describe_bulk_failure(f"failed update: {errors}") == reason
 
     @pytest.mark.parametrize("text", ["", "updating: 3/10", "starting update", "failed later"])
-    def test_another_text_stays_as_it_is(self, text):
+    def test_a_text_of_no_failed_bulk_operation_stays_as_it_is(self, text):
         assert describe_bulk_failure(text) == text
 
-    def test_what_was_not_rolled_back_may_have_changed_something(self):
+    def test_without_a_rollback_a_reason_does_not_claim_that_nothing_was_changed(self):
         reason = describe_bulk_failure("failed update: [('a', ['b'])]", rolled_back=False)
 
         assert reason == "a: b"
@@ -177,7 +179,7 @@ class TestFailure:
         ],
         ids=lambda text: text[15:22],
     )
-    def test_it_is_short_and_a_huge_text_costs_no_more_than_its_beginning(self, text):
+    def test_of_a_huge_text_only_the_beginning_is_read(self, text):
         started = monotonic()
 
         reason = describe_bulk_failure(text, redact=compile_redaction(DEFAULT_REDACT))
@@ -187,13 +189,13 @@ class TestFailure:
         assert reason.endswith("Nothing was changed.")
 
     @given(text=st.text() | st.text("[(',\"\\)]ux0nN.: "))
-    def test_any_text_has_a_reason_on_one_line(self, text):
+    def test_the_reason_for_any_text_is_one_line(self, text):
         reason = describe_bulk_failure(f"failed delete: {text}")
 
         assert reason.splitlines() == [reason]
 
     @given(errors=some_errors)
-    def test_no_message_loses_its_words(self, errors):
+    def test_the_reason_has_the_words_of_all_messages(self, errors):
         reason = describe_bulk_failure(f"failed update: {errors}")
 
         for _, messages in errors:
@@ -218,5 +220,5 @@ class TestSuccess:
             ("", None),
         ],
     )
-    def test_the_last_progress_says_how_many(self, progress, words):
+    def test_the_number_of_rows_is_read_from_the_last_progress(self, progress, words):
         assert describe_bulk_success(progress) == words

@@ -9,7 +9,7 @@ class TestNoMeasure:
         [None, "", "starting update", "page 3", "0/0", "a/b", "50 percent"],
         ids=repr,
     )
-    def test_a_text_without_numbers_has_none(self, text):
+    def test_a_text_without_numbers_has_no_measure(self, text):
         assert find_measure(text) is None
 
 
@@ -33,7 +33,7 @@ class TestFraction:
         ],
         ids=lambda value: value if isinstance(value, str) else "",
     )
-    def test_it_is_read_from_the_text(self, text, fraction, percent):
+    def test_the_fraction_is_read_from_the_text(self, text, fraction, percent):
         measure = find_measure(text)
 
         assert measure.fraction == pytest.approx(fraction)
@@ -41,31 +41,31 @@ class TestFraction:
 
 
 class TestRemaining:
-    def test_without_a_time_nothing_is_known_of_it(self):
+    def test_without_elapsed_time_rate_and_remaining_time_are_unknown(self):
         assert find_measure("3/10") == Measure(fraction=0.3, rate=None, remaining=None)
 
-    def test_nothing_done_says_nothing_of_the_time(self):
+    def test_while_nothing_is_done_the_remaining_time_is_unknown(self):
         assert find_measure("0/10", elapsed=5) == Measure(fraction=0, rate=None, remaining=None)
 
-    def test_no_time_elapsed_says_nothing_of_the_time(self):
+    def test_after_no_time_the_remaining_time_is_unknown(self):
         assert find_measure("3/10", elapsed=0) == Measure(fraction=0.3, rate=None, remaining=None)
 
-    def test_a_clock_that_goes_back_says_nothing_of_the_time(self):
+    def test_with_a_clock_that_goes_back_the_remaining_time_is_unknown(self):
         assert find_measure("3/10", elapsed=-60) == Measure(fraction=0.3, rate=None, remaining=None)
 
-    def test_a_share_has_a_rate_in_units(self):
+    def test_the_rate_of_a_share_is_in_units(self):
         assert find_measure("4/10", elapsed=8) == Measure(fraction=0.4, rate=0.5, remaining=12)
 
-    def test_a_percentage_has_a_rate_of_the_whole(self):
+    def test_the_rate_of_a_percentage_is_a_fraction(self):
         assert find_measure("50%", elapsed=10) == Measure(fraction=0.5, rate=0.05, remaining=10)
 
     @pytest.mark.parametrize("text", ["10/10", "12/10", "100%"])
-    def test_when_all_is_done_nothing_remains(self, text):
+    def test_when_all_is_done_no_time_remains(self, text):
         assert find_measure(text, elapsed=10).remaining == 0
 
 
 @pytest.mark.parametrize("text", ["9" * 400 + "/" + "9" * 400, "5/" + "9" * 400, "9" * 400 + "%"])
-def test_absurd_numbers_break_nothing(text):
+def test_numbers_of_hundreds_of_digits_give_a_percentage_or_none(text):
     measure = find_measure(text, elapsed=1.0)
 
     assert measure is None or 0 <= measure.percent <= 100

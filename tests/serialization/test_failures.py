@@ -63,12 +63,12 @@ def raise_nothing_said():
     raise BrokenError
 
 
-def raise_failure_told_inside():
+def raise_with_a_traceback_in_the_message():
     raise BrokenError(make_result(raise_value_error))
 
 
 class TestBulkWorkers:
-    def test_they_are_what_powercrud_calls_them(self):
+    def test_the_paths_of_the_bulk_workers_are_powercrud_s(self):
         names = {
             f"powercrud.tasks.{function.__name__}"
             for function in (tasks.bulk_update_task, tasks.bulk_delete_task)
@@ -88,16 +88,16 @@ class TestBulkWorkers:
             ("", False, False),
         ],
     )
-    def test_only_their_false_is_a_failure(self, func, result, failed):
+    def test_only_false_from_a_bulk_worker_is_a_failed_result(self, func, result, failed):
         assert is_failed_result(func, result) is failed
 
 
-class TestNothingKnown:
+class TestNoException:
     @pytest.mark.parametrize("result", [None, False, "", "  \n "], ids=repr)
     def test_the_reason_is_never_empty(self, result):
         assert parse_failure(result) == Failure(reason="Task failed")
 
-    def test_something_else_is_told_as_it_is_without_secrets(self):
+    def test_the_reason_of_another_result_is_its_json_without_secrets(self):
         assert parse_failure({"code": 3, "token": "t"}).reason == '{"code": 3, "token": "********"}'
 
 
@@ -116,7 +116,7 @@ class TestDescribeResult:
         ],
         ids=repr_or_type,
     )
-    def test_it_is_a_sentence_without_secrets(self, result, sentence):
+    def test_a_result_is_described_in_a_sentence_without_secrets(self, result, sentence):
         assert describe_result(result, limit=1000, redact=BUILT_IN) == sentence
 
     @pytest.mark.parametrize("limit", [64, 100, 1000])
@@ -125,7 +125,7 @@ class TestDescribeResult:
         ["é" * 99_999, [["“"] * 99] * 99, {"a": "b" * 99_999}],
         ids=["text", "list", "dict"],
     )
-    def test_it_is_no_longer_than_its_limit(self, result, limit):
+    def test_the_description_of_a_result_keeps_its_limit(self, result, limit):
         sentence = describe_result(result, limit=limit, redact=BUILT_IN)
 
         assert sentence.startswith("The task returned ")
@@ -165,19 +165,19 @@ class TestText:
         ],
         ids=["one line", "several lines", "a chain", "a group", "no message", "a syntax error"],
     )
-    def test_reason_and_class_are_taken_out(self, raise_, reason, exception_class):
+    def test_reason_and_class_are_read_from_the_text(self, raise_, reason, exception_class):
         failure = parse_failure(make_result(raise_))
 
         assert failure.reason == reason
         assert failure.exception_class == exception_class
 
-    def test_the_traceback_is_the_rest(self):
+    def test_the_traceback_follows_the_message(self):
         result = make_result(raise_value_error)
 
         assert parse_failure(result).traceback == result.removeprefix("bad price : ")
 
-    def test_a_failure_told_inside_the_message_is_part_of_it(self):
-        failure = parse_failure(make_result(raise_failure_told_inside))
+    def test_a_traceback_inside_the_message_belongs_to_the_message(self):
+        failure = parse_failure(make_result(raise_with_a_traceback_in_the_message))
 
         assert failure.exception_class == "tests.serialization.test_failures.BrokenError"
         assert failure.reason.startswith(f"{__name__}.BrokenError: bad price : Traceback")
@@ -185,7 +185,7 @@ class TestText:
     def test_a_text_without_a_traceback_is_the_reason(self):
         assert parse_failure("out of paper") == Failure(reason="out of paper")
 
-    def test_a_reason_is_never_longer_than_a_thousand(self):
+    def test_a_reason_has_at_most_a_thousand_characters(self):
         reason = parse_failure(make_result(lambda: raise_value_error("x" * 5000))).reason
 
         assert len(reason) == 1000
@@ -200,7 +200,7 @@ class TestText:
         ],
         ids=["many splits", "many places for the message"],
     )
-    def test_a_hostile_text_is_read_in_time(self, text):
+    def test_a_text_with_many_places_to_split_is_read_in_two_seconds(self, text):
         started = monotonic()
 
         parse_failure(text)
@@ -209,17 +209,17 @@ class TestText:
 
 
 class TestException:
-    def test_a_builtin_is_called_by_its_name(self):
+    def test_a_built_in_exception_has_its_name(self):
         failure = parse_failure(ValueError("bad\nprice"))
 
         assert failure == Failure(reason="ValueError: bad price", exception_class="ValueError")
 
-    def test_another_is_called_by_its_path(self):
+    def test_another_exception_has_its_dotted_path(self):
         failure = parse_failure(BrokenError("bad"))
 
         assert failure.exception_class == "tests.serialization.test_failures.BrokenError"
 
-    def test_one_that_was_raised_has_a_traceback(self):
+    def test_a_raised_exception_has_a_traceback(self):
         try:
             raise_chain()
         except BrokenError as exc:
@@ -238,7 +238,7 @@ class TestException:
         ],
         ids=["alone", "second", "nested"],
     )
-    def test_a_queryset_among_the_arguments_is_not_evaluated(
+    def test_a_queryset_among_the_arguments_of_an_exception_is_not_evaluated(
         self, db, args, django_assert_num_queries
     ):
         try:
@@ -259,7 +259,7 @@ class TestException:
             "ValueError",
         ]
 
-    def test_secrets_among_the_arguments_are_masked(self):
+    def test_secrets_among_the_arguments_of_an_exception_are_masked(self):
         try:
             raise ValueError("no", {"password": "hunter2", "price": 3})
         except ValueError as exc:
@@ -268,20 +268,34 @@ class TestException:
         assert failure.reason == 'ValueError: ["no", {"password": "********", "price": 3}]'
         assert failure.traceback.endswith(f"\n{failure.reason}\n")
 
-    def test_a_chain_that_leads_to_itself_ends(self):
+    def test_a_circular_chain_of_exceptions_ends(self):
         one, two = ValueError({"a": 1}), KeyError("b")
         one.__context__, two.__context__ = two, one
 
         assert parse_failure(one).traceback.count("KeyError") == 1
 
-    def test_one_that_cannot_be_printed_says_so(self):
+    def test_an_exception_whose_str_raises_is_unprintable(self):
         reason = parse_failure(UnprintableError()).reason
 
         assert reason == "tests.serialization.test_failures.UnprintableError: (unprintable)"
 
-    def test_a_reason_of_spaces_only_is_the_class(self):
+    @pytest.mark.parametrize("name", ["args", "__class__", "__str__"])
+    def test_an_exception_whose_attributes_raise_has_a_reason_and_a_traceback(self, name):
+        def raise_an_error(*args):
+            raise RuntimeError
+
+        kind = type("OddError", (Exception,), {name: property(raise_an_error)})
+        try:
+            raise kind("bad")
+        except Exception as exc:  # noqa: BLE001 - each is another class
+            failure = parse_failure(exc)
+
+        assert failure.reason.startswith(f"{__name__}.OddError")
+        assert "raise kind" in failure.traceback
+
+    def test_an_exception_with_a_blank_message_has_its_class_as_reason(self):
         assert parse_failure(ValueError(" \n ")).reason == "ValueError"
 
 
-def test_the_word_for_an_unknown_reason_is_powercrud_s():
+def test_an_unknown_reason_is_in_powercrud_s_words():
     assert failures.UNKNOWN == "Task failed"

@@ -32,30 +32,30 @@ class TestFormatUser:
     @pytest.mark.parametrize(
         "user", [None, AnonymousUser(), ""], ids=["none", "anonymous", "empty text"]
     )
-    def test_nobody_is_empty(self, user):
+    def test_the_label_of_nobody_is_empty(self, user):
         assert format_user(user) == ""
 
-    def test_one_that_raises_is_described(self):
+    def test_a_user_whose_methods_raise_is_described(self):
         assert format_user(Broken()) == "<Broken>"
 
-    def test_the_user_model_s_own_name_comes_first(self):
+    def test_get_username_is_the_label_of_a_user(self):
         user = get_user_model()(username="ada", first_name="Ada")
 
         assert format_user(user) == "ada"
 
-    def test_a_lazy_user_is_its_user(self):
+    def test_a_lazy_user_has_the_label_of_its_user(self):
         user = SimpleLazyObject(lambda: get_user_model()(username="ada"))
 
         assert format_user(user) == "ada"
 
-    def test_then_the_attribute(self):
+    def test_without_get_username_the_username_is_the_label(self):
         assert format_user(SimpleNamespace(username="grace")) == "grace"
 
-    def test_then_the_text(self):
+    def test_without_a_username_the_text_is_the_label(self):
         assert format_user("cron") == "cron"
         assert format_user(Named()) == "Ada Lovelace"
 
-    def test_it_is_one_line_and_not_endless(self):
+    def test_the_label_of_a_user_is_one_line_of_200_characters(self):
         assert format_user("a\nb") == "a b"
         assert format_user("x" * 500) == "x" * 199 + "…"
 
@@ -82,7 +82,7 @@ class TestFormatObjects:
         ],
         ids=repr,
     )
-    def test_it_is_one_line_for_people(self, objects, label):
+    def test_objects_have_one_line_as_label(self, objects, label):
         assert format_objects(objects) == label
 
     @pytest.mark.parametrize(
@@ -100,17 +100,17 @@ class TestFormatObjects:
         ],
         ids=["dict", "list of dicts", "pair", "field and value", "text", "instance"],
     )
-    def test_secrets_are_masked(self, objects, label):
+    def test_labels_of_objects_show_no_secrets(self, objects, label):
         assert format_objects(objects) == label
 
-    def test_a_project_s_own_secrets_are_masked(self):
+    def test_labels_of_objects_mask_what_the_project_calls_a_secret(self):
         redact = compile_redaction(["iban"])
 
         assert format_objects({"iban": "x", "pin": 1}, redact=redact) == "iban: ********; pin: 1"
         assert format_objects([{"iban": "x"}], redact=redact) == '{"iban": "********"}'
         assert format_objects({"pin": 1}, redact=None) == "pin: 1"
 
-    def test_of_many_the_first_are_named_and_the_rest_counted(self):
+    def test_of_many_objects_the_first_are_named_and_the_rest_counted(self):
         label = format_objects([*range(SHOWN), *range(1234)])
 
         assert label == ", ".join(map(str, range(SHOWN))) + ", … and 1,234 more"
@@ -121,7 +121,7 @@ class TestFormatObjects:
 
         assert label == "widgets (queryset)"
 
-    def test_a_manager_is_described(self):
+    def test_a_model_manager_is_described(self):
         assert format_objects(Widget.objects) == "widgets (queryset)"
 
     def test_an_iterator_is_not_consumed(self):
@@ -132,7 +132,7 @@ class TestFormatObjects:
         assert list(numbers) == [1, 2]
 
     @isolate_apps("tests.project")
-    def test_an_object_that_raises_is_described(self):
+    def test_an_object_whose_str_raises_is_described(self):
         class BrokenWidget(models.Model):
             class Meta:
                 app_label = "project"

@@ -59,14 +59,14 @@ def write(value, limit=LIMIT):
     return result
 
 
-# --- strangers -----------------------------------------------------------------------------
+# --- odd objects ---------------------------------------------------------------------------
 
 
 def fail(*args, **kwargs):
     raise ZeroDivisionError
 
 
-def stranger(name, *methods, base=object, error=None):
+def make_class(name, *methods, base=object, error=None):
     def method(*args, **kwargs):
         raise error or ZeroDivisionError
 
@@ -81,19 +81,19 @@ class RaisesOnAttributes:
         raise ZeroDivisionError
 
 
-class LiesAboutItsClass:
+class RaisesOnClass:
     __class__ = property(fail)
 
     def __repr__(self):
         return "an honest text"
 
 
-class LiesAboutItsLength(list):
+class WrongLength(list):
     def __len__(self):
         return 1
 
 
-class BreaksInTheMiddle(list):
+class RaisesInTheMiddle(list):
     def __iter__(self):
         yield 1
         raise ZeroDivisionError
@@ -115,7 +115,7 @@ class Hostile(metaclass=HostileMeta):
     pass
 
 
-class EvenItsStringIsOdd(str):
+class RaisingText(str):
     __str__ = __len__ = __repr__ = __hash__ = fail
 
 
@@ -125,45 +125,45 @@ UNPRINTABLE = "<shop.Bad (unprintable)>"
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        pytest.param(stranger("Bad", "__str__")(), UNPRINTABLE, id="str"),
-        pytest.param(stranger("Bad", "__repr__")(), UNPRINTABLE, id="repr"),
+        pytest.param(make_class("Bad", "__str__")(), UNPRINTABLE, id="str"),
+        pytest.param(make_class("Bad", "__repr__")(), UNPRINTABLE, id="repr"),
         pytest.param(
-            stranger("Bad", "__str__", error=RecursionError)(), UNPRINTABLE, id="recursion"
+            make_class("Bad", "__str__", error=RecursionError)(), UNPRINTABLE, id="recursion"
         ),
-        pytest.param(stranger("Bad", "__len__", base=list)(), UNPRINTABLE, id="list-len"),
-        pytest.param(stranger("Bad", "__iter__", base=list)([1]), UNPRINTABLE, id="list-iter"),
-        pytest.param(stranger("Bad", "items", base=dict)(), UNPRINTABLE, id="dict-items"),
-        pytest.param(stranger("Bad", "__str__", base=ValueError)(), UNPRINTABLE, id="exception"),
+        pytest.param(make_class("Bad", "__len__", base=list)(), UNPRINTABLE, id="list-len"),
+        pytest.param(make_class("Bad", "__iter__", base=list)([1]), UNPRINTABLE, id="list-iter"),
+        pytest.param(make_class("Bad", "items", base=dict)(), UNPRINTABLE, id="dict-items"),
+        pytest.param(make_class("Bad", "__str__", base=ValueError)(), UNPRINTABLE, id="exception"),
         pytest.param(
-            stranger("Bad", "isoformat", base=datetime.date)(1, 1, 1), UNPRINTABLE, id="date"
+            make_class("Bad", "isoformat", base=datetime.date)(1, 1, 1), UNPRINTABLE, id="date"
         ),
         pytest.param(
             RaisesOnAttributes(),
             "<tests.serialization.test_payloads.RaisesOnAttributes (unprintable)>",
             id="getattribute",
         ),
-        pytest.param(LiesAboutItsClass(), "an honest text", id="class-property"),
+        pytest.param(RaisesOnClass(), "an honest text", id="class-property"),
         pytest.param(Hostile(), "<object (unprintable)>", id="metaclass"),
-        pytest.param(EvenItsStringIsOdd("text"), "text", id="str-subclass"),
-        pytest.param(LiesAboutItsLength([1, 2, 3]), [1, 2, 3], id="wrong-length"),
-        pytest.param(BreaksInTheMiddle([1, 2, 3]), [1, "… [2 more]"], id="breaks-in-the-middle"),
+        pytest.param(RaisingText("text"), "text", id="str-subclass"),
+        pytest.param(WrongLength([1, 2, 3]), [1, 2, 3], id="wrong-length"),
+        pytest.param(RaisesInTheMiddle([1, 2, 3]), [1, "… [2 more]"], id="breaks-in-the-middle"),
     ],
 )
-def test_a_stranger_that_raises_is_named_and_harms_nobody(value, expected):
+def test_a_value_whose_methods_raise_is_named_and_its_neighbours_are_kept(value, expected):
     assert write(value) == expected
     assert write({"a": [value], "b": 1}) == {"a": [expected], "b": 1}
 
 
-def test_an_endless_list_ends():
+def test_an_endless_list_is_cut():
     result = write(Endless(), limit=200)
 
     assert result[:3] == [0, 1, 2]
     assert result[-1] == "… [more]"
 
 
-def test_what_asks_the_process_to_stop_is_not_swallowed():
+def test_system_exit_is_not_caught():
     with pytest.raises(SystemExit):
-        to_json(stranger("Bad", "__str__", error=SystemExit)(), limit=LIMIT)
+        to_json(make_class("Bad", "__str__", error=SystemExit)(), limit=LIMIT)
 
 
 # --- kinds ---------------------------------------------------------------------------------
@@ -310,7 +310,7 @@ def take_queryset():
         ),
     ],
 )
-def test_every_kind_of_value_has_its_form(value, expected):
+def test_a_value_of_each_kind_becomes_json(value, expected):
     result = write(value)
 
     assert result == expected
@@ -393,7 +393,7 @@ class UserForm(forms.Form):
         ),
     ],
 )
-def test_nothing_is_asked_of_the_database(build, expected, django_assert_num_queries):
+def test_no_value_is_queried_for(build, expected, django_assert_num_queries):
     value = build()
 
     with django_assert_num_queries(0):
@@ -439,7 +439,7 @@ def nested(depth):
         pytest.param([-1.1111111111111112e-300] * 50, id="floats"),
     ],
 )
-def test_nothing_is_longer_than_its_limit(value, limit):
+def test_no_payload_exceeds_its_limit(value, limit):
     write(value, limit)
 
 
@@ -453,11 +453,11 @@ def test_nothing_is_longer_than_its_limit(value, limit):
         ),
     ],
 )
-def test_a_mark_says_how_much_is_missing(value, expected):
+def test_a_mark_has_the_number_of_what_was_left_out(value, expected):
     assert write(value, limit=100) == expected
 
 
-def test_what_just_fits_is_complete():
+def test_a_payload_that_just_fits_is_complete():
     value = {"a": ["b" * 10, {"c": [1, 2, 3]}], "d": "é\n"}
     size = len(json.dumps(value))
 
@@ -488,7 +488,7 @@ def test_an_exception_among_its_own_arguments_is_marked():
     assert describe_exception(exc, limit=LIMIT) == f"ValueError: {CIRCULAR}"
 
 
-def test_a_dict_that_changes_while_it_is_read_harms_nobody():
+def test_a_dict_that_changes_while_it_is_read_becomes_json():
     class Changing:
         def __str__(self):
             value.clear()
@@ -500,14 +500,14 @@ def test_a_dict_that_changes_while_it_is_read_harms_nobody():
     assert write(value)
 
 
-def test_a_deep_value_ends_where_readers_of_json_would():
+def test_a_deep_value_is_cut_at_a_depth_that_all_databases_accept():
     text = json.dumps(write(nested(100_000)))
 
     assert 20 < text.count("[") < 100
     assert "… [deeper]" in text or "\\u2026 [deeper]" in text
 
 
-def test_a_circle_is_marked_and_what_is_shared_is_not():
+def test_a_circular_reference_is_marked_and_a_shared_value_is_not():
     shared = [1]
     circle = {"shared": [shared, shared]}
     circle["self"] = [circle]
@@ -516,7 +516,7 @@ def test_a_circle_is_marked_and_what_is_shared_is_not():
 
 
 @pytest.mark.parametrize("kind", ["list", "dict", "set"])
-def test_only_as_much_is_walked_as_can_be_shown(kind):
+def test_only_as_many_items_are_read_as_find_room(kind):
     walked = []
 
     class Item:
@@ -538,11 +538,11 @@ def test_only_as_much_is_walked_as_can_be_shown(kind):
 
 class Untouchable:
     __class__ = __str__ = __repr__ = __getattribute__ = property(
-        lambda self: pytest.fail("a masked value was looked at")
+        lambda self: pytest.fail("a masked value was read")
     )
 
 
-def test_a_masked_value_is_never_looked_at():
+def test_a_masked_value_is_never_read():
     assert write({"password": Untouchable()}) == {"password": MASK}
 
 
@@ -584,7 +584,7 @@ def test_the_value_of_a_pair_is_redacted(kind, name):
         pytest.param(["the password is on the second page. " * 9, 1], id="a-long-text"),
     ],
 )
-def test_a_list_that_is_no_pair_of_a_key_and_its_value_is_kept(value):
+def test_a_list_that_is_no_pair_of_key_and_value_is_kept(value):
     assert write(value) == value
 
 
@@ -704,16 +704,16 @@ hashable = st.one_of(
     st.uuids(),
     st.sampled_from([Colour.RED, Level.HIGH, "…", "1", "password", "x" * 300]),
 )
-STRANGERS = [
+ODD_OBJECTS = [
     Plain(),
     Says(),
     Hostile(),
     RaisesOnAttributes(),
-    LiesAboutItsClass(),
-    LiesAboutItsLength("abc" * 99),
-    BreaksInTheMiddle("abc" * 99),
-    stranger("Bad", "__str__")(),
-    stranger("Bad", "__iter__", base=list)([1]),
+    RaisesOnClass(),
+    WrongLength("abc" * 99),
+    RaisesInTheMiddle("abc" * 99),
+    make_class("Bad", "__str__")(),
+    make_class("Bad", "__iter__", base=list)([1]),
     User(pk=1),
     Account("ann"),
     ValueError("\0"),
@@ -725,7 +725,7 @@ STRANGERS = [
     nested(500),
 ]
 # By place: hypothesis would ask each of them for its repr().
-odd = st.integers(0, len(STRANGERS) - 1).map(lambda place: STRANGERS[place])
+odd = st.integers(0, len(ODD_OBJECTS) - 1).map(lambda place: ODD_OBJECTS[place])
 anything = st.recursive(
     hashable | odd,
     lambda inner: st.one_of(
@@ -798,7 +798,7 @@ def test_a_masked_value_appears_nowhere(value, limit):
 # --- elsewhere -----------------------------------------------------------------------------
 
 
-def test_it_needs_no_configured_django():
+def test_serialization_needs_no_configured_django():
     code = (
         "from powercrud_tracking.serialization import failures, labels, payloads;"
         "from django.conf import settings;"
@@ -825,7 +825,7 @@ def postgresql():
 
 @settings(max_examples=100, deadline=None)
 @given(value=anything)
-def test_postgresql_takes_whatever_comes_out(postgresql, value):
+def test_postgresql_accepts_any_payload(postgresql, value):
     result = write(value)
 
     row = postgresql.execute("SELECT %s::jsonb::text", [json.dumps(result)]).fetchone()

@@ -122,7 +122,7 @@ def test_an_innocent_key_is_not_redacted(key):
     assert store({key: "value"}) == {key: "value"}
 
 
-def test_a_project_names_its_own_secrets():
+def test_a_project_s_patterns_replace_the_built_in_ones():
     redact = compile_redaction(["^iban$", "(?i)health"])
 
     result = to_json({"IBAN": 1, "Health_record": 2, "password": 3}, limit=LIMIT, redact=redact)
@@ -130,7 +130,7 @@ def test_a_project_names_its_own_secrets():
     assert result == {"IBAN": MASK, "Health_record": MASK, "password": 3}
 
 
-def test_no_patterns_redact_nothing():
+def test_without_patterns_no_key_is_redacted():
     assert compile_redaction([]) is None
     assert to_json({"password": 1}, limit=LIMIT) == {"password": 1}
 
@@ -215,7 +215,7 @@ class TestText:
             "api_key": MASK,
         }
 
-    def test_a_project_names_its_own_secrets(self):
+    def test_a_project_s_patterns_are_used_in_texts(self):
         redact = compile_redaction(["iban"])
 
         assert redact_text("iban=x password=x a://b:c@d", redact) == (
@@ -231,7 +231,7 @@ class TestText:
             assert "hunter" not in end
             assert len(end) <= length
 
-    def test_no_patterns_redact_nothing(self):
+    def test_without_patterns_no_text_is_redacted(self):
         assert redact_text("password=x a://b:c@d", None) == "password=x a://b:c@d"
 
     @pytest.mark.parametrize("length", range(0, 60, 3))

@@ -61,11 +61,11 @@ class TestParse:
 
         assert monotonic() - started < 5
 
-    def test_a_text_without_a_traceback_has_nothing(self):
+    def test_a_text_without_a_traceback_has_no_exceptions(self):
         for text in ("", "no stock", "a\nb\n  c", "Traceback (most recent call last):"):
             assert parse_traceback(text) == []
 
-    def test_frames_come_with_place_function_and_code_the_innermost_first(self):
+    def test_frames_have_place_function_and_code_and_the_innermost_is_first(self):
         (raised,) = parse_traceback(get_text(fail))
 
         inner, outer = raised.frames
@@ -80,7 +80,7 @@ class TestParse:
         [(fail_from_a_cause, "cause"), (fail_while_handling, "context")],
         ids=["cause", "context"],
     )
-    def test_what_a_chain_ends_with_comes_first(self, function, link):
+    def test_the_exception_that_ends_a_chain_is_first(self, function, link):
         raised = parse_traceback(get_text(function))
 
         assert [(each.exception, each.link) for each in raised] == [
@@ -88,7 +88,7 @@ class TestParse:
             ("ValueError: bad price", link),
         ]
 
-    def test_the_members_of_a_group_follow_it(self):
+    def test_the_members_of_an_exception_group_follow_it(self):
         raised = parse_traceback(get_text(fail_as_a_group))
 
         assert [(each.exception.partition(" (")[0], each.link) for each in raised] == [
@@ -100,14 +100,14 @@ class TestParse:
         ]
         assert raised[1].frames[0].function == "fail"
 
-    def test_a_group_can_be_a_cause(self):
+    def test_an_exception_group_can_be_a_cause(self):
         raised = parse_traceback(get_text(fail_after_a_group))
 
         assert raised[0].exception == "RuntimeError: after all"
         assert raised[1].exception.startswith("ExceptionGroup: several")
         assert raised[1].link == "cause"
 
-    def test_frames_without_a_line_of_code_have_none(self):
+    def test_frames_without_a_line_of_code_have_empty_code(self):
         text = (
             "Traceback (most recent call last):\n"
             f'  File "{SHOP}", line 4, in load\n'
@@ -145,7 +145,7 @@ class TestParse:
         for cut in (text[120:], text[:-90]):
             assert any(each.frames for each in parse_traceback(cut))
 
-    def test_a_number_of_many_digits_is_cut(self):
+    def test_a_line_number_of_many_digits_is_cut(self):
         (raised,) = parse_traceback(f'  File "{SHOP}", line {"9" * 5000}, in load\nValueError\n')
 
         assert raised.frames[0].line == 999_999_999
@@ -170,7 +170,7 @@ class TestOwn:
             "<string>",
         ],
     )
-    def test_code_of_others_is_not_the_project_s(self, file):
+    def test_installed_packages_and_the_standard_library_are_not_own_code(self, file):
         assert not Frame(file=file, line=1, function="f").is_own
 
     @pytest.mark.parametrize(
@@ -186,10 +186,10 @@ class TestOwn:
             "/srv/<shop>/imports.py",
         ],
     )
-    def test_code_elsewhere_is(self, file):
+    def test_code_anywhere_else_is_own_code(self, file):
         assert Frame(file=file, line=1, function="f").is_own
 
-    def test_own_frames_are_told_apart(self):
+    def test_own_frames_are_the_project_s_only(self):
         text = (
             "Traceback (most recent call last):\n"
             f'  File "{SHOP}", line 4, in load\n'
