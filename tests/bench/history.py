@@ -160,7 +160,7 @@ def _build_records(dialect: Dialect, count: int) -> str:
 INSERT INTO powercrud_tracking_asynctaskrecord (
     task_name, status, message, progress_payload, user_label, affected_objects, task_args,
     task_kwargs, result_payload, cleaned_up, created_at, updated_at, started_at, completed_at,
-    failed_at, attempts, func, task_group, queue_id, worker, launched_by_id, extra
+    failed_at, attempts, func, task_group, queue_id, cluster, worker, launched_by_id, extra
 )
 WITH RECURSIVE
 numbers(g) AS ({dialect.numbers.format(count=count)}),
@@ -218,7 +218,7 @@ SELECT
     CASE WHEN status = 'success' THEN {ended} END,
     CASE WHEN status IN ('failed', 'lost') THEN {ended} END,
     CASE WHEN status = 'pending' THEN 0 ELSE 1 END,
-    func_name, '', '',
+    func_name, '', '', 'default',
     CASE WHEN status = 'pending' THEN '' ELSE {_write("worker:$half")} END,
     CAST(person + 1 AS varchar(9)),
     NULL
