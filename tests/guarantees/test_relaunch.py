@@ -1,7 +1,11 @@
 """A launch under the name of a finished task starts its row over."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 from django.contrib.auth import get_user_model
+from django.db import connection, connections
 from django.utils import timezone
 from django_q.models import Task
 
@@ -149,7 +153,7 @@ def test_a_stray_create_changes_nothing_of_a_finished_row(manager):
 def test_a_relaunch_that_cannot_be_queued_leaves_a_failed_row(manager):
     make_finished(Status.SUCCESS)
 
-    with pytest.raises(Exception, match="pickle"):
+    with pytest.raises(Exception, match="Failed to enqueue"):
         manager.launch_async_task(add, lambda: 1, 2, task_key=NAME)
 
     row = AsyncTaskRecord.objects.get()
@@ -200,3 +204,31 @@ def test_a_table_without_a_status_refuses_no_launch():
         assert manager.launch_async_task(add, 1, 2, task_key=NAME) == NAME
 
     assert NameOnlyRecord.objects.get().task_name == NAME
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="a test has one connection in memory")
+def test_of_two_launches_at_once_under_a_finished_name_one_is_refused():
+    names = [f"nightly-{number}" for number in range(20)]
+    AsyncTaskRecord.objects.bulk_create(
+        AsyncTaskRecord(task_name=name, status=Status.SUCCESS) for name in names
+    )
+    barrier = Barrier(2)
+
+    def launch(number):
+        refused = []
+        for name in names:
+            barrier.wait(timeout=10)
+            try:
+                get_manager().launch_async_task(add, number, 0, task_key=name)
+            except TaskStillOpenError:
+                refused.append(name)
+        connections.close_all()
+        return refused
+
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.map(launch, [1, 2])
+
+    assert sorted([*first, *second]) == sorted(names)
+    for row in AsyncTaskRecord.objects.all():
+        assert (row.status, row.task_args) == ("pending", [2 if row.task_name in first else 1, 0])
