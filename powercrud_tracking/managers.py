@@ -347,6 +347,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
             "timestamp": task.stopped,
             "func": task.func,
             "django_q2_task_id": task.id,
+            "rolled_back": bulk_arguments.is_rolled_back(task.kwargs),
             # PowerCRUD deletes it with the locks.
             "last_progress": self.find_cached_progress(task.name),
         }

@@ -167,6 +167,7 @@ class ImportedTasks:
             progress=progress,
             limit=self._limit,
             redact=self._values.redact,
+            rolled_back=bulk_arguments.is_rolled_back(_read_pickled(task.kwargs)),
         )
         return status, message or "Task completed successfully"
 

@@ -68,6 +68,17 @@ def find_selection(func: str, args: Any) -> Selection | None:
         return None
 
 
+def is_rolled_back(kwargs: Any) -> bool:
+    """Return whether a bulk operation that failed has changed nothing.
+
+    PowerCRUD's own is one transaction; a persistence backend of the project may not be.
+
+    Args:
+        kwargs: the keyword arguments of the task.
+    """
+    return not (isinstance(kwargs, Mapping) and kwargs.get("bulk_update_persistence_backend_path"))
+
+
 def find_users(keys: Iterable[Any]) -> dict[str, Any]:
     """Return key as text to user, of those who still exist.
 

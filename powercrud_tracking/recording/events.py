@@ -244,6 +244,7 @@ class EventRecorder:
             find_progress=partial(self._find_progress, task_name, payload),
             limit=self._config.payload_limit,
             redact=self.values.redact,
+            rolled_back=payload.get("rolled_back", True),
         )
 
     def _build_ends(self, payloads: Mapping[str, Payload]) -> list[RecordedEvent]:

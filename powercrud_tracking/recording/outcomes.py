@@ -32,6 +32,7 @@ def judge(
     find_progress: Callable[[], str | None] = lambda: None,
     limit: int,
     redact: SecretKeys | None,
+    rolled_back: bool = True,
 ) -> tuple[Status, str | None]:
     """Return whether a task that raised nothing succeeded, and what to say of it.
 
@@ -43,6 +44,7 @@ def judge(
         find_progress: called for it where it is needed and not known.
         limit: maximum bytes of the message.
         redact: keys whose values are not shown.
+        rolled_back: whether a failed bulk operation has changed nothing.
 
     Returns:
         Success with a message or ``None``, or failed with the reason.
@@ -57,7 +59,9 @@ def judge(
     if not progress:
         return Status.FAILED, describe_result(result, limit=limit, redact=redact)
     if func in BULK_WORKERS:
-        return Status.FAILED, describe_bulk_failure(progress, redact=redact)
+        return Status.FAILED, describe_bulk_failure(
+            progress, redact=redact, rolled_back=rolled_back
+        )
     return Status.FAILED, progress
 
 

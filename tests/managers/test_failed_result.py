@@ -2,6 +2,8 @@
 
 import pytest
 from django.test import override_settings
+from django.utils import timezone
+from django_q.models import Task
 from powercrud.tasks import bulk_delete_task
 
 from powercrud_tracking.factory import get_manager
@@ -112,3 +114,22 @@ class TestFailedResult:
         row = get_row()
         assert (row.status, row.cleaned_up) == (Status.FAILED, True)
         assert (row.completed_at, row.failed_at is None) == (None, False)
+
+
+def test_a_bulk_task_with_a_backend_of_the_project_does_not_claim_that_nothing_changed(manager):
+    kwargs = {"bulk_update_persistence_backend_path": "shop.bulk.Backend"}
+    task = Task(
+        id="1",
+        name=NAME,
+        func="powercrud.tasks.bulk_update_task",
+        kwargs=kwargs,
+        success=True,
+        result=False,
+        stopped=timezone.now(),
+    )
+    manager.async_task_lifecycle("create", NAME)
+    manager.update_progress(NAME, "failed update: [('price', ['Too low.'])]")
+
+    manager.handle_task_completion(task, NAME)
+
+    assert get_row().message == "price: Too low."

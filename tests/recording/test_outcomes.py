@@ -69,6 +69,19 @@ class TestJudge:
             "480 updated",
         )
 
+    def test_a_persistence_backend_of_the_project_may_have_changed_something(self):
+        _, message = outcomes.judge(
+            BULK,
+            False,
+            is_failed=is_failed_result,
+            progress="failed update: [('price', ['Too low.'])]",
+            limit=1000,
+            redact=None,
+            rolled_back=False,
+        )
+
+        assert message == "price: Too low."
+
 
 class TestRememberEnd:
     def test_the_last_recorded_end_is_remembered(self):
