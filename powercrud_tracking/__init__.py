@@ -1,3 +1,3 @@
-"""A truthful record of every PowerCRUD background task."""
+"""Track PowerCRUD background tasks in the database."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""The records in Django's admin, read-only."""
+"""Read-only admin for the task records."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ MOST_IN_ANOTHER_DATABASE = 500
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]
-    """Pages of the newest rows; older rows are not counted and have no page."""
+    """Paginate the newest rows only; older rows are neither counted nor shown."""
 
     @cached_property
     def count(self) -> int:
@@ -58,7 +58,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description=_("task page"))
     def task_page(self, row: Any) -> str | SafeString:
-        """Link to the page of the task, if the project includes our URLs."""
+        """Link to the task page, if the project includes ``powercrud_tracking.urls``."""
         try:
             url = reverse("powercrud_tracking:detail", args=[row.task_name])
         except NoReverseMatch:

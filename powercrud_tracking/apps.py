@@ -9,7 +9,7 @@ from powercrud_tracking.serialization.log_lines import escape_unprintable
 
 
 class TrackingConfig(AppConfig):
-    """Registers what listens and what checks."""
+    """Connect the signal receivers and register the system checks."""
 
     name = "powercrud_tracking"
     verbose_name = _("Task tracking")

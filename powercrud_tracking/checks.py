@@ -1,4 +1,4 @@
-"""System checks: what ``manage.py check`` reports of the settings, the views and the wiring."""
+"""System checks of the settings, the views and the installation."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -125,7 +125,7 @@ _FEATURES: Mapping[str, str] = {
 
 
 def check_views(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Print everything that is wrong with the overrides of the views that are loaded."""
+    """Report every problem in the ``async_dashboard`` overrides of the loaded views."""
     _load_urls()
     return [
         checks.Error(problem.message, hint=problem.hint, obj=view, id=problem.id)
@@ -135,7 +135,7 @@ def check_views(**kwargs: Any) -> list[checks.CheckMessage]:
 
 
 def check_cache(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Say so if PowerCRUD will refuse the cache."""
+    """Report a cache that PowerCRUD will refuse."""
     try:
         AsyncManager()
     except (ImproperlyConfigured, InvalidCacheBackendError) as exc:
@@ -151,7 +151,7 @@ def check_cache(**kwargs: Any) -> list[checks.CheckMessage]:
 
 
 def check_default_manager(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Say so if PowerCRUD's default manager cannot be imported: then no bulk view works."""
+    """Report a PowerCRUD default manager that cannot be imported: no bulk view works then."""
     path = setting.find_default_manager_path()
     if not isinstance(path, str) or _find(path) is not None:
         return []
@@ -207,7 +207,7 @@ def check_wiring(**kwargs: Any) -> list[checks.CheckMessage]:
 
 
 def check_migration(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Hint at migrating where PowerCRUD's own tracker is still wired beside ours."""
+    """Suggest migrating if PowerCRUD's own tracker is still configured as well."""
     _load_urls()
     default = _find_default_manager()
     places: list[tuple[str, Any]] = []
@@ -215,14 +215,14 @@ def check_migration(**kwargs: Any) -> list[checks.CheckMessage]:
         places.append(("POWERCRUD_SETTINGS['ASYNC_MANAGER_DEFAULT']", default))
     trackers = {}
     for view in _walk_subclasses(AsyncMixin):
-        # With our mixin a view's own attributes of PowerCRUD do not count.
+        # AsyncDashboardMixin ignores a view's own PowerCRUD attributes.
         found = None if issubclass(view, AsyncDashboardMixin) else _find_manager_of_view(view)
         if _is_powercruds_tracker(found):
             trackers[view] = found
     places += [
         (view.__name__, found)
         for view, found in trackers.items()
-        # A view that inherits its manager is moved by moving the base class.
+        # A view that inherits its manager is migrated by changing the base class.
         if all(trackers.get(base) is not found for base in view.__mro__[1:])
     ]
     return [
@@ -238,7 +238,7 @@ def check_migration(**kwargs: Any) -> list[checks.CheckMessage]:
 
 
 def check_schedules(databases: Sequence[str] | None = None, **kwargs: Any) -> list[Any]:
-    """Warn if PowerCRUD's own clean-up is scheduled beside ours.
+    """Warn if PowerCRUD's own clean-up is scheduled as well.
 
     It asks the database, and so runs with ``manage.py check --database default`` and before
     ``migrate``.
@@ -267,7 +267,7 @@ def _is_powercruds(view: type) -> bool:
 
 
 def _find_default_manager() -> Any:
-    """Return what PowerCRUD's setting names, or ``None`` if that leads nowhere."""
+    """Return the manager class in PowerCRUD's setting, or ``None`` if it cannot be imported."""
     return _find(setting.find_default_manager_path())
 
 
@@ -287,7 +287,7 @@ def _is_tracked(found: Any) -> bool:
 
 
 def _find_manager_of_view(view: type) -> Any:
-    """Return the class that a view names itself, by either of PowerCRUD's attributes."""
+    """Return the manager class that a view sets through either PowerCRUD attribute."""
     named = getattr(view, "async_manager_class", None)
     return named or _find(getattr(view, "async_manager_class_path", None))
 

@@ -1,6 +1,6 @@
 """The statuses of a task, its events, and the table of what each event does to its row.
 
-Everything here is data without a database: ``recording.statements`` compiles it into SQL, and
+This module does not use the database: ``recording.statements`` compiles the table into SQL, and
 the tests use it as a model. The table reads like the one in the documentation.
 """
 
@@ -34,7 +34,7 @@ _BY_VALUE: Mapping[Any, Status] = {status.value: status for status in Status}
 
 
 def find_status(value: object) -> Status | None:
-    """Return the status that a row or a payload names; ``None`` for any other word."""
+    """Return the status that a row or a payload names; ``None`` for any other text."""
     return _BY_VALUE.get(value) if isinstance(value, str) else None
 
 

@@ -44,11 +44,11 @@ _EMPTY_PAYLOAD: Mapping[str, Any] = dict.fromkeys(
         "extra",
     )
 )
-"""What PowerCRUD passes with every event."""
+"""The keyword arguments that PowerCRUD passes with every event."""
 
 
 def find_named_manager(kwargs: Mapping[str, Any]) -> "ModelTrackingAsyncManager | None":
-    """Return the manager that the arguments of a task name, or ``None`` if it is none of ours.
+    """Return the tracking manager named in the arguments of a task, or ``None``.
 
     Anybody who queues a task can write anything there: a class is imported only if a signature
     or the settings name it.
@@ -67,7 +67,7 @@ def find_named_manager(kwargs: Mapping[str, Any]) -> "ModelTrackingAsyncManager 
 
 
 def build_manager(path: str, config: Any) -> "ModelTrackingAsyncManager | None":
-    """Return the manager of a class, which is imported, or ``None`` if it is none of ours."""
+    """Import a manager class and build it; return ``None`` if it is not a tracking manager."""
     manager = AsyncManager.resolve_manager(path, config=config)
     return manager if isinstance(manager, ModelTrackingAsyncManager) else None
 
@@ -101,7 +101,7 @@ def _is_built_for_task() -> bool:
 
 
 class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
-    """Queues like PowerCRUD's ``AsyncManager`` and records every event in one row a task.
+    """Queue tasks like PowerCRUD's ``AsyncManager`` and record each task's events in one row.
 
     Args:
         config: a ``DashboardConfig`` (instance, or a subclass of it as class or instance),
@@ -180,11 +180,11 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
     # --- formatting hooks --------------------------------------------------------------
 
     def format_user(self, user: Any) -> Any:
-        """Return how a user is called in the row; ``user`` may be ``None``."""
+        """Return the label of a user for the row; ``user`` may be ``None``."""
         return self._get_function("format_user", self._events.values.format_user)(user)
 
     def format_objects(self, objects: Any) -> Any:
-        """Return how the objects that a task works on are called in the row."""
+        """Return the label of the objects that a task works on."""
         return self.format_affected(objects)
 
     def format_affected(self, affected_objects: Any) -> Any:
@@ -194,7 +194,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
         )
 
     def format_payload(self, payload: Any) -> Any:
-        """Return how arguments and results are stored; what it returns is bounded and redacted."""
+        """Return arguments or a result in the form to store; it is then bounded and redacted."""
         return self._get_function("format_payload", lambda value: value)(payload)
 
     def _find_formatter(self, name: str, *other_names: str) -> Callable[[Any], Any] | None:
@@ -267,7 +267,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
 
         Args:
             task_name: the task's name.
-            payload: what comes with the event, by PowerCRUD's names and ours.
+            payload: the event's data, by the names of PowerCRUD and of this package.
         """
         defaults = self.config.create_defaults
         if isinstance(defaults, Mapping):
@@ -338,7 +338,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
         return lost
 
     def _get_end(self, task: Task) -> dict[str, Any]:
-        """Return what comes with the end of a task, by PowerCRUD's names and ours."""
+        """Return the data of an end event, by the names of PowerCRUD and of this package."""
         is_failed = task.success is False
         return {
             "status": Status.FAILED if is_failed else Status.SUCCESS,
@@ -446,7 +446,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
                 raise
 
     def _emit_create(self, task_name: str, **payload: Any) -> None:
-        # Not by _emit_lifecycle(), which would swallow the refusal.
+        # Not through _emit_lifecycle(), which would swallow the exception.
         try:
             self.async_task_lifecycle(Event.CREATE, task_name, **payload)
         except TaskStillOpenError:
@@ -472,7 +472,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
 
     @classmethod
     def get_urlpatterns(cls, prefix: str = "powercrud/") -> Any:
-        """Return what replaces PowerCRUD's own line in a project's URLs.
+        """Return the URL patterns that replace the include of PowerCRUD's own URLs.
 
         Everything else that PowerCRUD mounts, such as the URLs of its favourites app, is kept.
 

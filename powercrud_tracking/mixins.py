@@ -1,4 +1,4 @@
-"""The view side: a PowerCRUD view whose tasks are recorded."""
+"""View mixin that records the tasks of a PowerCRUD view."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -16,7 +16,7 @@ from powercrud_tracking.managers import ModelTrackingAsyncManager
 
 
 class AsyncDashboardMixin:
-    """Stands to the left of PowerCRUD's mixins; the view's tasks use the configured manager.
+    """Use the configured manager for a view's tasks; list it before PowerCRUD's mixins.
 
     ``async_dashboard`` overrides keys of the setting for this view::
 
@@ -25,7 +25,7 @@ class AsyncDashboardMixin:
             async_dashboard = {"FORMAT_USER": "shop.tracking.full_name"}
 
     Raises:
-        django.core.exceptions.ImproperlyConfigured: it stands to the right of PowerCRUD's
+        django.core.exceptions.ImproperlyConfigured: it is listed after PowerCRUD's
             mixins, or ``async_dashboard`` is wrong; the message names the view.
     """
 
@@ -47,7 +47,7 @@ class AsyncDashboardMixin:
 
     @classmethod
     def get_async_dashboard_source(cls) -> Source:
-        """Return what errors call this view's configuration, and what may stand in it."""
+        """Return the name of this view's configuration for errors, and the keys allowed in it."""
         return Source(name=f"{cls.__name__}.async_dashboard", keys=VIEW_KEYS)
 
     @classmethod
@@ -81,7 +81,7 @@ class AsyncDashboardMixin:
         self, request: HttpRequest, task_name: str, selected_ids: list[int]
     ) -> HttpResponse:
         """Show PowerCRUD's modal with a link to the task's page, if this person may open it."""
-        # What stands to the right has no types.
+        # The base classes listed after this one have no type annotations.
         view: Any = self
         right: Any = super()
         config = view.get_async_manager().config
@@ -90,7 +90,7 @@ class AsyncDashboardMixin:
         return response
 
     def get_modal_context(self) -> dict[str, Any]:
-        """Return PowerCRUD's context, with the link where the modal of a queued task has room."""
+        """Add a link to the task page to the context of the modal of a queued task."""
         right: Any = super()
         context: dict[str, Any] = right.get_modal_context()
         if url := getattr(self, "_page", ""):

@@ -40,10 +40,10 @@ def build_poll(manager_class: type[AsyncManager]) -> Callable[[HttpRequest], Htt
     """Return the view that PowerCRUD's modal polls; it answers PowerCRUD's JSON.
 
     Args:
-        manager_class: its record table and its cache are read.
+        manager_class: the manager whose record table and cache are read.
     """
 
-    # It only reads; and after an error PostgreSQL answers no question in a transaction.
+    # It only reads, and after an error PostgreSQL refuses every query in a transaction.
     @non_atomic_requests
     def poll(request: HttpRequest) -> HttpResponse:
         task_name = request.GET.get("task_name") or request.POST.get("task_name")

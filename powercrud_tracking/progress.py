@@ -7,7 +7,7 @@ from time import monotonic
 from powercrud_tracking.recording.running import find_running_task
 
 _REPORT_EVERY = 0.2
-"""Seconds between two reports of ``track()``: more often nobody looks."""
+"""Minimum number of seconds between two reports of ``track()``."""
 
 
 def report(current: float, total: float | None, message: str = "") -> None:

@@ -1,8 +1,8 @@
-"""django-q2's signals become events.
+"""Receivers that turn django-q2's signals into events.
 
 django-q2 sends them without ``send_robust``: a receiver that raises before a task kills the
 worker, and the task is delivered again without end. So none of these ever raises, and a task
-that is not ours costs two look-ups in dicts.
+that this package does not record costs two look-ups in dicts.
 """
 
 import functools
@@ -41,7 +41,7 @@ from powercrud_tracking.records.reading import find_record
 logger = logging.getLogger("powercrud_tracking")
 
 POWERCRUDS_TRACKER = "powercrud.async_dashboard.ModelTrackingAsyncManager"
-"""What tasks name that were queued before a project moved from PowerCRUD's tracker to ours."""
+"""The manager path in tasks that were queued while PowerCRUD's own tracker was in use."""
 
 
 def connect() -> None:
@@ -66,7 +66,7 @@ def _never_raising(receiver: Callable[..., None]) -> Callable[..., None]:
 @_never_raising
 def add_travelling(*, task: dict[str, Any], **kwargs: Any) -> None:
     """Put into the queued package what the worker needs to build the same manager."""
-    # What is there is believed: nobody else may have written it.
+    # An existing value is trusted: only this package can have written it.
     task.pop(PACKAGE_KEY, None)
     manager = find_launching_manager(task["name"]) or _find_manager_of_predecessor(task)
     if manager is not None:
@@ -74,7 +74,7 @@ def add_travelling(*, task: dict[str, Any], **kwargs: Any) -> None:
 
 
 def _find_manager_of_predecessor(task: Mapping[str, Any]) -> ModelTrackingAsyncManager | None:
-    """Return a manager for a task that django-q2's admin queues again, if we kept the first."""
+    """Return a manager for a task that django-q2's admin queues again, if the first is recorded."""
     task_key = task["kwargs"].get("task_key")
     if task.get("hook") != HOOK or not task_key or task_key == task["name"]:
         return None
@@ -113,13 +113,13 @@ def _name_manager(manager: ModelTrackingAsyncManager, kwargs: dict[str, Any]) ->
 
 
 def _take_over(task: Mapping[str, Any]) -> bool:
-    """Record a task with our manager that PowerCRUD's tracker launched into the same table.
+    """Record a task here that PowerCRUD's tracker launched into the same table.
 
     It was queued before the settings changed. Its function and its hook find their manager by
     the same argument.
 
     Returns:
-        Whether that was so.
+        Whether the task was taken over.
     """
     kwargs = task["kwargs"]
     config = kwargs.get("manager_config")
@@ -150,7 +150,7 @@ def _record_owner(manager: ModelTrackingAsyncManager, task: Mapping[str, Any]) -
 
 @_never_raising
 def start(*, task: dict[str, Any], **kwargs: Any) -> None:
-    """A worker begins a task."""
+    """Record the start of a task in the worker."""
     is_taken_over = _take_over(task)
     manager = find_manager(task)
     if manager is not None:
@@ -189,7 +189,7 @@ def _record_start(running: RunningTask) -> None:
 
 @_never_raising
 def leave(*, task: dict[str, Any], **kwargs: Any) -> None:
-    """A worker is done with a task: what could not be written or was held back is written."""
+    """Write a task's pending start and progress when the worker has finished it."""
     running = leave_task(task["name"])
     if running is None or running.manager is None:
         return
@@ -203,7 +203,7 @@ def leave(*, task: dict[str, Any], **kwargs: Any) -> None:
 
 @_never_raising
 def end(*, task: dict[str, Any], **kwargs: Any) -> None:
-    """The monitor has a result: end the task, unless its hook just did.
+    """Record the end of a task in the monitor, unless its hook has just done so.
 
     The hook hangs on the saved result: with ``save=False``, ``save_limit`` -1 or ``cached``
     there is none, and a launch that names no manager brings it to PowerCRUD's plain one.

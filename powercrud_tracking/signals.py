@@ -1,4 +1,4 @@
-"""What a project connects to: one signal for each recorded event."""
+"""The signal that is sent for each recorded event."""
 
 from django.dispatch import Signal
 
@@ -7,6 +7,7 @@ task_recorded = Signal()
 
 ``sender`` is the record model; the arguments are ``task_name`` (str), ``event``
 (``lifecycle.Event``), ``status`` (``lifecycle.Status`` of the row as it is after the commit, or
-``None`` if the table keeps no status) and ``values`` (dict of logical names to what the event
-brought). Sent with ``send_robust``: a receiver that raises is logged by Django and harms nobody.
+``None`` if the table keeps no status) and ``values`` (dict of logical names to the values
+of the event). Sent with ``send_robust``: Django logs the error of a receiver that
+raises, and the task is not affected.
 """

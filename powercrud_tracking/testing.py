@@ -1,8 +1,8 @@
-"""Run tasks through their whole life in a test, without a cluster, and assert on their records.
+"""Run tasks from launch to end in a test, without a cluster, and assert on their records.
 
-Nothing of that life is imitated here. A launch puts its package into a queue in memory, and
+Nothing is mocked here. A launch puts its package into a queue in memory, and
 from there django-q2's own worker and monitor handle it in this process: their signals, the
-result in django-q2's table, PowerCRUD's completion hook and our receivers are the real ones.
+result in django-q2's table, PowerCRUD's completion hook and the receivers are the real ones.
 """
 
 import pickle
@@ -73,13 +73,13 @@ class TaskQueue:
         return records
 
     def put(self, package: str) -> int:
-        """Take a package from the broker; returns its number, by which it is acknowledged."""
+        """Queue a package from the broker, and return the number that acknowledges it."""
         number = next(self._numbers)
         self._packages[number] = package
         return number
 
     def drop(self, number: int) -> None:
-        """Forget a package: it has been acknowledged."""
+        """Remove a package that has been acknowledged."""
         self._packages.pop(number, None)
 
     def _deliver(self, number: int) -> Record | None:
@@ -228,7 +228,7 @@ def run_task(func: Any, *args: Any, manager: Any = None, **kwargs: Any) -> Recor
 
 
 def assert_task(task: str | Record, **expected: Any) -> Record:
-    """Assert what the record of a task says; if it says otherwise, show all of it.
+    """Assert the values of a task's record; on a difference, show the whole record.
 
     ::
 
@@ -268,7 +268,7 @@ def assert_task(task: str | Record, **expected: Any) -> Record:
 
 
 def describe_task(record: Record) -> str:
-    """Return what a record says, a line for each logical name that is not empty."""
+    """Return the values of a record, a line for each logical name that is not empty."""
     width = max(map(len, DEFAULT_FIELDS))
     values = {name: getattr(record, name) for name in DEFAULT_FIELDS}
     return "\n".join(

@@ -20,7 +20,7 @@ __all__ = ["Backfilled", "Reconciled", "backfill", "prune", "reconcile"]
 
 
 def reconcile(*, older_than: float | None = None, dry_run: bool = False) -> Reconciled:
-    """Find out what became of open tasks that have had no activity for long.
+    """Reconcile open tasks that have had no activity for a long time.
 
     A result in django-q2's table ends a task. A task that may still wait or run is left open.
     Otherwise it is lost, and its message says what was checked; any later activity corrects that.
@@ -61,7 +61,7 @@ def backfill(
     statuses: Mapping[str, str] | None = None,
     dry_run: bool = False,
 ) -> Backfilled:
-    """Make a row for each task that ran before this package was installed and has none.
+    """Create a row for each task that ran before this package was installed and has none.
 
     First come the rows of an old table, if one is given, completed by django-q2's results of the
     same tasks; then all other results of django-q2. A task that has a row is left unchanged, so

@@ -1,4 +1,4 @@
-"""What can be configured."""
+"""Configuration of the package."""
 
 from powercrud_tracking.config.dashboard_config import DashboardConfig
 

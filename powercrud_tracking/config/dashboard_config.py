@@ -1,4 +1,4 @@
-"""The configuration as a frozen value, and how its layers are laid upon each other."""
+"""The configuration as a frozen dataclass, and how its layers are merged."""
 
 import dataclasses
 import hashlib
@@ -43,7 +43,7 @@ DEFAULT_FIELDS: Mapping[str, str] = {
 """Logical name to the field that it has by default."""
 
 FIELD_ALIASES: Mapping[str, str] = {"affected": "objects"}
-"""Logical names that PowerCRUD uses, to ours."""
+"""PowerCRUD's logical names to those of this package."""
 
 KEY_ALIASES: Mapping[str, str] = {
     "record_model_path": "record_model",
@@ -52,7 +52,7 @@ KEY_ALIASES: Mapping[str, str] = {
 """Keys of PowerCRUD's ``AsyncDashboardConfig`` that are called otherwise here."""
 
 FINGERPRINT = "fingerprint"
-"""The reserved key that marks a configuration as one that travelled with a task."""
+"""The reserved key that marks a configuration as sent along with a task."""
 
 
 MAX_DAYS = 36_500
@@ -112,7 +112,7 @@ class DashboardConfig:
         cls.__init__ = __init__  # type: ignore[method-assign]
 
     def __post_init__(self) -> None:
-        # Lists are what people write and what JSON brings back; equal settings must be equal.
+        # Settings and JSON contain lists; equal settings must compare equal.
         if isinstance(self.redact, list):
             object.__setattr__(self, "redact", tuple(self.redact))
         if isinstance(self.field_map, Mapping):
@@ -124,7 +124,7 @@ class DashboardConfig:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A short hash, equal in every process with equal settings."""
+        """Return a short hash that is the same in every process with equal settings."""
         values = {name: getattr(self, name) for name in FIELD_NAMES}
         text = json.dumps(_describe(values), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -135,7 +135,7 @@ class DashboardConfig:
         Args:
             layer: field names to values. Dicts merge, other values replace; where the
                 record model becomes another, the field map and the create defaults start
-                empty, since they spoke of the model below.
+                empty, because they described the previous model.
         """
         values = {name: getattr(self, name) for name in FIELD_NAMES}
         if layer.get("record_model", self.record_model) != self.record_model:
@@ -151,7 +151,7 @@ class DashboardConfig:
         return DashboardConfig(**values)
 
     def get_differences(self, base: "DashboardConfig") -> dict[str, Any]:
-        """Return the fields in which this configuration differs, with this one's values."""
+        """Return the fields that differ from another configuration, with the values of this one."""
         return {
             name: getattr(self, name)
             for name in FIELD_NAMES
@@ -159,7 +159,7 @@ class DashboardConfig:
         }
 
     def replace(self, values: Mapping[str, Any]) -> "DashboardConfig":
-        """Return this configuration with these fields exactly so: nothing merges."""
+        """Return this configuration with these fields replaced; dicts are not merged."""
         return DashboardConfig(**{name: getattr(self, name) for name in FIELD_NAMES} | dict(values))
 
 
@@ -168,10 +168,10 @@ SETTING_KEYS: tuple[str, ...] = tuple(name.upper() for name in FIELD_NAMES)
 
 
 def _refuse_unknown_keys(cls: type[DashboardConfig]) -> None:
-    """Refuse a plain attribute that is no key: a silent typo is the commonest fault.
+    """Reject a class attribute that is not a configuration key, such as a typo.
 
     Raises:
-        ImproperlyConfigured: with a guess, if there is one.
+        ImproperlyConfigured: an attribute is not a key; the message suggests a similar key.
     """
     for name, value in vars(cls).items():
         if name.startswith("_") or name in FIELD_NAMES or callable(value):
@@ -185,7 +185,7 @@ def _refuse_unknown_keys(cls: type[DashboardConfig]) -> None:
 
 
 def _describe(value: Any) -> Any:
-    """Return JSON that is equal in every process for what is written alike in its code."""
+    """Return JSON that is the same in every process that runs the same code."""
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, Mapping):
@@ -201,7 +201,7 @@ def _describe(value: Any) -> Any:
 
 
 def get_field_name(key: object) -> str | None:
-    """Return the field that a key of a dict means, in our words or PowerCRUD's, or ``None``."""
+    """Return the field for a key of this package or of PowerCRUD, or ``None``."""
     if not isinstance(key, str):
         return None
     name = KEY_ALIASES.get(key, key).lower()
@@ -209,16 +209,16 @@ def get_field_name(key: object) -> str | None:
 
 
 def read_keys(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the known keys of a dict as field names; what is unknown is left out."""
+    """Return the known keys of a dict as field names; unknown keys are left out."""
     named = ((get_field_name(key), value) for key, value in values.items())
     return {name: value for name, value in named if name is not None}
 
 
 @cache
 def get_config() -> DashboardConfig:
-    """Return the setting laid over the defaults.
+    """Return the setting merged into the defaults.
 
-    It never judges: ``validation`` does, and a manager refuses to be built on bad settings.
+    It does not validate: ``validation`` does, and no manager can be built with invalid settings.
     What cannot be read at all is left out here, so that URLs and checks can be loaded.
     """
     values = setting.get_setting()
@@ -231,14 +231,14 @@ def _import(path: str) -> Any:
 
 
 def load(target: str | Callable[..., Any], key: str) -> Any:
-    """Return what a dotted path names, or the callable itself.
+    """Import a dotted path, or return the callable itself.
 
     Args:
         target: a dotted path, or a callable handed in by Python code.
-        key: the key that names it, for the error.
+        key: the configuration key, for the error message.
 
     Raises:
-        ImportError: the path leads nowhere; the message names the key.
+        ImportError: the path cannot be imported; the message names the key.
     """
     if not isinstance(target, str):
         return target

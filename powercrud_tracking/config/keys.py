@@ -1,4 +1,4 @@
-"""What each key of the setting may hold, and where it may stand: one row for each key."""
+"""The valid values of each setting key, and where the key is allowed: one row for each key."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -11,10 +11,10 @@ from powercrud_tracking.serialization.redaction import compile_redaction
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """What one key may hold.
+    """The valid values of one key.
 
     Args:
-        wanted: what an error says it must be.
+        wanted: a description of the valid values, for error messages.
         is_valid: whether a value written in the setting has the right type and range.
         on_views: whether a view may override it; recording uses such keys, the others serve the
             whole project.
@@ -73,7 +73,7 @@ def _is_redaction(value: object) -> bool:
     if not isinstance(value, list | tuple) or not all(isinstance(part, str) for part in value):
         return False
     try:
-        # All together, as they are used: some that compile alone do not fit together.
+        # Compile them together, as they are used: valid patterns may not combine.
         compile_redaction(value)
     except (re.error, OverflowError, RecursionError):
         return False

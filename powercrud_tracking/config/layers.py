@@ -28,11 +28,11 @@ def build_config(
     """Return the configuration of a manager that is being built.
 
     Args:
-        manager: the manager, of whose class the attributes count.
+        manager: the manager; the attributes of its class are one of the layers.
         config: what it was given: a complete ``DashboardConfig``, a dict to be laid over the
             settings, one that travelled with a task, PowerCRUD's object, or ``None``.
         overrides: further keys, by their field names.
-        is_from_task: whether ``config`` stood in the arguments of a task, where anybody who
+        is_from_task: whether ``config`` was read from the arguments of a task, where anybody who
             queues one can write anything.
 
     Raises:
@@ -104,8 +104,8 @@ def _read_layer(config: Any) -> Mapping[str, Any]:
     if isinstance(config, Mapping):
         return config
     if is_dataclass(config) and hasattr(config, "record_model_path"):
-        # PowerCRUD's AsyncDashboardConfig, known by its words: importing its tracker for an
-        # isinstance() would cost every process that does not use it.
+        # PowerCRUD's AsyncDashboardConfig, recognised by an attribute: importing its tracker
+        # for an isinstance() would cost every process that does not use it.
         values = {part.name: getattr(config, part.name) for part in fields(config)}
         return {name: value for name, value in values.items() if value is not None}
     raise ImproperlyConfigured(

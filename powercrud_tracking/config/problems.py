@@ -1,4 +1,4 @@
-"""Problems as data: what is wrong with a configuration, where, and what to type."""
+"""Configuration problems as data: the error, its place and a hint."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from powercrud_tracking.config.dashboard_config import SETTING_KEYS
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One thing that is wrong: its check id, what, and what to type."""
+    """A configuration problem: check id, message and hint."""
 
     id: str
     message: str
@@ -23,12 +23,12 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where a configuration was written, and so what may stand in it.
+    """The place where a configuration was written, which decides what is allowed in it.
 
     Args:
         name: what errors call it.
         keys: the keys allowed there.
-        in_python: written in Python code, where callables and PowerCRUD's words are welcome.
+        in_python: written in Python code, where callables and PowerCRUD's key names are allowed.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Source:
 
 
 class ConfigurationError(ImproperlyConfigured):
-    """A configuration was refused, in the words that ``manage.py check`` prints."""
+    """An invalid configuration, with the message that ``manage.py check`` prints."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(str(problem))
@@ -48,7 +48,7 @@ class ConfigurationError(ImproperlyConfigured):
 
 
 def refuse(problems: Iterable[Problem]) -> None:
-    """Raise at the first problem, if there is one.
+    """Raise an error for the first problem, if there is one.
 
     Raises:
         ConfigurationError: an ``ImproperlyConfigured``.
@@ -58,6 +58,6 @@ def refuse(problems: Iterable[Problem]) -> None:
 
 
 def get_guess(word: str, known: Iterable[str], otherwise: str) -> str:
-    """Return a hint that guesses what was meant, or ``otherwise``."""
+    """Return a hint that suggests a similar name, or ``otherwise``."""
     guesses = get_close_matches(word, sorted(known), n=1)
     return f"Did you mean {guesses[0]!r}?" if guesses else otherwise

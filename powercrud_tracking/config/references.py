@@ -1,4 +1,4 @@
-"""Find what a configuration names that does not exist or cannot be used: models, fields, functions.
+"""Validate the models, fields and functions that a configuration refers to.
 
 The class that ``MANAGER_CLASS`` names is checked in ``factory``, where managers are known.
 """

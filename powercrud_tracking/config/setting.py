@@ -13,7 +13,7 @@ SETTING = "POWERCRUD_ASYNC_DASHBOARD"
 
 
 class PowercrudConf(AppConf):  # type: ignore[misc]
-    """Declares the setting, so that it always exists."""
+    """Declare the setting, so that it always exists."""
 
     ASYNC_DASHBOARD: dict[str, Any] = {}
 
@@ -22,7 +22,7 @@ class PowercrudConf(AppConf):  # type: ignore[misc]
 
 
 def get_setting() -> Any:
-    """Return what the project wrote, as it is now; ``{}`` if it wrote nothing."""
+    """Return the current value of the project's setting; ``{}`` if it is not set."""
     return getattr(settings, SETTING, {})
 
 
@@ -32,11 +32,11 @@ def get_queue_settings() -> dict[str, Any]:
 
 
 def find_default_manager_path() -> Any:
-    """Return what ``ASYNC_MANAGER_DEFAULT`` of PowerCRUD's settings names, ``None`` if nothing."""
+    """Return PowerCRUD's ``ASYNC_MANAGER_DEFAULT`` setting, or ``None`` if it is not set."""
     try:
         default = get_powercrud_setting("ASYNC_MANAGER_DEFAULT")
     except ImproperlyConfigured:
-        # Its settings are no dict; every use of PowerCRUD says so.
+        # PowerCRUD's setting is not a dict; PowerCRUD itself reports that.
         return None
     return default.get("manager_class") if isinstance(default, Mapping) else None
 

@@ -1,4 +1,4 @@
-"""What of a configuration travels with a task, so that the worker builds the same manager.
+"""Send a configuration along with a task, so that the worker builds the same manager.
 
 Some of it travels among the arguments of the task, where anybody who queues a task can write
 anything: PowerCRUD's hook and bulk workers see nothing else. It is signed, and without a valid
@@ -80,7 +80,7 @@ def pack(config: DashboardConfig, base: DashboardConfig, *, path: str) -> dict[s
 
 
 def sign(packed: Mapping[str, Any], *, path: str) -> dict[str, Any]:
-    """Return a configuration with the signature that lets it be used.
+    """Return a configuration with its signature.
 
     Args:
         packed: the configuration, which has not come from the arguments of a task.
@@ -178,7 +178,7 @@ def _lay_table(base: DashboardConfig, values: dict[str, Any]) -> DashboardConfig
 
 
 def _is_left_out(what: object, problems: Iterable[object]) -> bool:
-    """Whether there is a problem; the first is logged."""
+    """Return whether there is a problem; log the first one."""
     for problem in problems:
         logger.warning("Left out %s of a task's configuration: %s", what, problem)
         return True
@@ -198,7 +198,7 @@ def _read_field_map(field_map: Mapping[str, str | None]) -> dict[str, str | None
 
 @lru_cache(maxsize=128)
 def _warn_of_other_settings(theirs: str, ours: str) -> None:
-    """Say so once for each pair: every task of a deployment would say the same."""
+    """Log a warning once for each pair of fingerprints, not for every task."""
     logger.warning(
         "A task was launched with the tracking configuration %s, this process has %s: "
         "the settings of web and worker differ.",

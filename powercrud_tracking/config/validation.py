@@ -1,6 +1,6 @@
-"""Find what is wrong with a configuration.
+"""Validate a configuration.
 
-System checks print every problem, use raises the first one, both in the same words.
+System checks report every problem; building a manager raises the first, with the same text.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,7 +28,7 @@ def find_setting_problems() -> Iterator[Problem]:
 
 @cache
 def require_valid_setting() -> None:
-    """Refuse a bad setting; a good one is checked once.
+    """Raise an error if the setting is invalid; a valid one is checked only once.
 
     Raises:
         ImproperlyConfigured: at the first problem.
@@ -83,7 +83,7 @@ setting.clear_when_settings_change(
 
 
 def find_key_problems(values: object, source: Source) -> Iterator[Problem]:
-    """Yield what is wrong with the names, types and ranges of a dict of keys."""
+    """Yield the problems with the names, types and ranges of a dict of keys."""
     if not isinstance(values, Mapping):
         yield Problem(
             id="powercrud_tracking.E001",

@@ -1,4 +1,4 @@
-"""How the pages write times and durations."""
+"""Format times and durations for the pages."""
 
 from datetime import datetime, timedelta
 from html import escape

@@ -1,4 +1,4 @@
-"""What all pages share: layout, navigation, and the answer while a table is missing."""
+"""Shared parts of all pages: layout, navigation, and the response if a table is missing."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from powercrud_tracking.records.visibility import may_view_records
 
 
 class RecordPage(TemplateView):
-    """A page on records, in the layout that ``BASE_TEMPLATE`` names.
+    """Base of all pages; extends the layout in ``BASE_TEMPLATE``.
 
     ``section`` is its entry in the navigation.
     """
@@ -27,7 +27,7 @@ class RecordPage(TemplateView):
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
         """Return the view, outside of a transaction also with ``ATOMIC_REQUESTS``."""
-        # It only reads; and after an error PostgreSQL answers no question in a transaction.
+        # It only reads, and after an error PostgreSQL refuses every query in a transaction.
         return non_atomic_requests(super().as_view(**initkwargs))
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:

@@ -1,4 +1,4 @@
-"""Make rows for tasks that ran before: from an old table, and from django-q2's results."""
+"""Create rows for past tasks from an old table and from django-q2's results."""
 
 import logging
 from collections import Counter
@@ -28,15 +28,15 @@ BATCH = 200
 RESULTS = "django-q2's results"
 
 _REFUSALS = (IntegrityError, DataError, TypeError, ValueError)
-"""What one bad row raises; other errors concern all rows."""
+"""Exceptions that concern a single row; other errors concern all rows."""
 
 _READING_PROBLEMS = {f"powercrud_tracking.E{number}" for number in ("005", "007", "008")}
-"""What keeps a table from being read: no such model, logical name or field."""
+"""Problems that make a table unreadable: no such model, logical name or field."""
 
 
 @dataclass
 class Backfilled:
-    """What became of past tasks.
+    """The result of a backfill.
 
     Args:
         added: source to how many rows were made from it.
@@ -57,7 +57,7 @@ def backfill(
     statuses: Mapping[str, str] | None = None,
     dry_run: bool = False,
 ) -> Backfilled:
-    """Make a row for each past task that has none; see ``upkeep.backfill()``.
+    """Create a row for each past task that has none; see ``upkeep.backfill()``.
 
     Args:
         manager: the ``ModelTrackingAsyncManager`` whose table is filled.
@@ -76,7 +76,7 @@ def backfill(
 
 
 def _get_old_map(old: DashboardConfig) -> RecordMap:
-    """Return which field of an old table holds what.
+    """Return logical names to the fields of an old table.
 
     Raises:
         ImproperlyConfigured: there is no such table or field.
@@ -126,7 +126,7 @@ class _Run:
             results = _find_results(new)
             tasks = []
             for task_name, row in new.items():
-                # Whatever an unknown word means, django-q2 may know the end.
+                # Even if the status is unknown, django-q2 may have a result.
                 status = statuses.get(str(row["status"]).lower())
                 status = status or (Status.PENDING if task_name in results else None)
                 if status is None:
@@ -175,7 +175,7 @@ class _Run:
             made = [done for row in rows if (done := self._insert_alone(*row)) is not None]
         if any(made):
             self.report.added[origin] += sum(made)
-        # The others were made by somebody else meanwhile.
+        # Another process created the others in the meantime.
         self.report.existing += len(made) - sum(made)
 
     def _insert_alone(self, task_name: str, *row: Mapping[str, Any]) -> bool | None:

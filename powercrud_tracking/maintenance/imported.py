@@ -1,4 +1,4 @@
-"""What is known of a past task: from django-q2's result, and from a row of an old table.
+"""Read the values of a past task from django-q2's result and from a row of an old table.
 
 Facts are logical names to values as they were kept. Seen with django-q2 1.11: ``Task.started`` is
 the time of queueing, and arguments or a result whose class is gone are the text of their pickle.

@@ -36,7 +36,7 @@ def release_ended_tasks(manager: Any) -> dict[str, Any]:
 
 
 def _find_end(manager: Any, task_name: str) -> str | None:
-    """Return how a task ended, or ``None`` if neither its row nor django-q2 knows an end."""
+    """Return the final status of a task, or ``None`` if neither its row nor django-q2 has one."""
     record = reading.find_record(task_name, manager.config)
     if record is not None and record.status is not None:
         return None if record.is_open else str(record.status)

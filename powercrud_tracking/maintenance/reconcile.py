@@ -1,4 +1,4 @@
-"""Find out what became of open tasks without activity."""
+"""Reconcile open tasks without recent activity."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ BATCH = 1000
 
 @dataclass
 class Reconciled:
-    """What became of open tasks without activity.
+    """The result of a reconcile.
 
     Args:
         ended: the names of those whose result django-q2 has.
@@ -43,7 +43,7 @@ class Reconciled:
 def reconcile(
     manager: Any, *, older_than: float | None = None, dry_run: bool = False
 ) -> Reconciled:
-    """Find out what became of open tasks that have had no activity for long.
+    """Reconcile open tasks that have had no activity for a long time.
 
     A result in django-q2's table ends a task. A task that may still wait or run is left open.
     Otherwise it is lost, and its message says what was checked; any later activity corrects that.
@@ -111,7 +111,7 @@ def _reconcile_batch(
     report.lost += lost
 
 
-# --- ends that django-q2 knows -------------------------------------------------------------
+# --- results in django-q2's table -------------------------------------------------------------
 
 
 def _find_results(batch: Sequence[Record]) -> dict[str, Task]:

@@ -1,4 +1,4 @@
-"""Does the worker of a task still run?"""
+"""Detect whether the worker of a task is still running."""
 
 import os
 import socket
@@ -31,7 +31,7 @@ def is_worker_alive(record: Record, clusters: Iterable[Cluster]) -> bool:
         return False
     born = [each.started_at for each in clusters if each.host == host and int(pid) in each.pids]
     if host == socket.gethostname() and _is_process(pid):
-        # Its cluster may have died without it.
+        # The worker process may have outlived its cluster.
         born.append(_find_process_start(pid))
     return any(_may_be_older(at, record.started_at) for at in born)
 

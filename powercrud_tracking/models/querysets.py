@@ -12,14 +12,14 @@ from powercrud_tracking.config.dashboard_config import DEFAULT_FIELDS
 from powercrud_tracking.lifecycle import FINISHED, OPEN, Status
 
 END_TIMES = ("completed_at", "failed_at", "updated_at", "created_at")
-"""Logical names of the columns that tell when a task ended, the best first."""
+"""Logical names of the columns with the end time of a task, the most precise first."""
 
 _PAYLOADS = ("args", "kwargs", "result", "extra")
 _RUN = ("task_name", "status", "created_at", "started_at", "completed_at", "failed_at")
 
 
 def find_key(field: Any, text: str) -> Any:
-    """Return the value that a text stands for in a key field; ``None`` if no row can have it.
+    """Convert text to a value of a key field; return ``None`` if no row can have it.
 
     Args:
         field: a primary key, or a foreign key.

@@ -1,4 +1,4 @@
-"""The table to inherit, the table to use, and the table of failed attempts."""
+"""The abstract record model, the built-in one, and the model of failed attempts."""
 
 from django.db import models
 from django.utils import timezone
@@ -66,7 +66,7 @@ class AbstractAsyncTaskRecord(models.Model):
 
 
 class AsyncTaskRecord(AbstractAsyncTaskRecord):
-    """The table that a project gets without writing one."""
+    """The built-in record model."""
 
     class Meta(AbstractAsyncTaskRecord.Meta):
         abstract = False

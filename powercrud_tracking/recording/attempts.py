@@ -1,4 +1,4 @@
-"""Attempts that failed or were lost: kept when the next attempt takes over the row."""
+"""Store failed and lost attempts, whose data the next attempt overwrites in the row."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What PowerCRUD's bulk views put into the arguments of a task, and what of it is of use."""
+"""Read the arguments that PowerCRUD's bulk views pass to a task."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -40,7 +40,7 @@ def without_info(value: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """What somebody ticked in a bulk view.
+    """The objects that a user selected in a bulk view.
 
     Args:
         objects: how the view calls it, "3 books".

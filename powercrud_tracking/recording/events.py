@@ -1,4 +1,4 @@
-"""One function for each event: what came with it becomes values, and these become one row."""
+"""Convert each event's data to values and write them to the task's row."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -35,11 +35,11 @@ from powercrud_tracking.serialization.failures import Failure, is_failed_result
 logger = logging.getLogger("powercrud_tracking")
 
 type Payload = Mapping[str, Any]
-"""What came with an event, by PowerCRUD's names and ours."""
+"""The data of an event, by the names of PowerCRUD and of this package."""
 
 
 class EventRecorder:
-    """Records the events of one manager.
+    """Record the events of one manager.
 
     Args:
         config: the manager's.
@@ -72,7 +72,7 @@ class EventRecorder:
         Args:
             event: a ``lifecycle.Event`` or its value; ``"error"`` means ``fail``.
             task_name: the name of the task.
-            payload: what came with it.
+            payload: the event's data.
 
         Raises:
             TaskStillOpenError: a launch, and the task of that name has not ended.

@@ -1,4 +1,4 @@
-"""The launch that is under way in this context, and the arguments that are not the function's."""
+"""The launch in progress in this context, and the options that are not passed to the function."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -40,7 +40,7 @@ QUEUE_OPTIONS = frozenset(
 
 @dataclass
 class Launch:
-    """A launch under way.
+    """A launch in progress.
 
     Args:
         manager: the manager that launches.
@@ -75,7 +75,7 @@ _under_way: ContextVar[Launch | None] = ContextVar("powercrud_tracking_launch", 
 
 @contextmanager
 def begin(manager: Any, task_name: str) -> Iterator[Launch]:
-    """Make a launch known to the code inside."""
+    """Make a launch available to the code inside the context."""
     launch = Launch(manager, task_name)
     token = _under_way.set(launch)
     try:

@@ -1,4 +1,4 @@
-"""How a task ended: what its result and its last progress say, in words."""
+"""Decide from its result and its last progress text whether a task succeeded."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -34,7 +34,7 @@ def judge(
     redact: SecretKeys | None,
     rolled_back: bool = True,
 ) -> tuple[Status, str | None]:
-    """Return whether a task that raised nothing succeeded, and what to say of it.
+    """Return the status and the message of a task that raised no exception.
 
     Args:
         func: the dotted path of its function.

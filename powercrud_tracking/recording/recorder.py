@@ -1,4 +1,4 @@
-"""The one writer: an event and its values become one SQL statement on one row."""
+"""Write an event and its values to one row with one SQL statement."""
 
 import logging
 from collections import defaultdict
@@ -40,13 +40,13 @@ class TaskStillOpenError(Exception):
 
 
 class RecordedEvent(NamedTuple):
-    """An event of a task with all that is written of it.
+    """An event of a task with all values that are written.
 
     Args:
         event: the event.
         task_name: the name of the task.
         values: logical names to values that fit their fields.
-        payload: what came with the event, by PowerCRUD's names and ours.
+        payload: the event's data, by the names of PowerCRUD and of this package.
         incoming: the status that comes with a cleanup.
         silent_since: an open row that was updated after this is left alone.
         failure: why the task failed, if this event says so.
@@ -64,7 +64,7 @@ class RecordedEvent(NamedTuple):
 
 
 class Recorder:
-    """Writes the events of the tasks of one table.
+    """Write the events of the tasks of one table.
 
     Whoever calls it protects an open transaction: ``savepoints.savepoint()``.
     """

@@ -21,7 +21,7 @@ class RunningTask:
             django-q2's admin queued this one again.
         manager: the manager that records it; ``None`` until its function builds one, if its class
             is named by nothing but the arguments of the task and so has not been imported.
-        start: what came with its start, by PowerCRUD's names and ours.
+        start: the data of its start, by the names of PowerCRUD and of this package.
         is_started: whether its start has been written.
         outer: the task inside which it runs, with ``sync``.
     """

@@ -202,7 +202,7 @@ class Compiler:
             silence = self.fields.get("updated_at") or self.fields["created_at"]
             conditions.append(f"{assignments.quote(silence.column)} < %s")
             slots.append((SILENT_SINCE, get_adapter(silence, connection)))
-        # Only names of the model and our statuses are put into the text, never a value.
+        # The text contains names of the model and statuses only, never a value.
         sql = (
             f"UPDATE {assignments.quote(self.model._meta.db_table)} "
             f"SET {', '.join(assignments.assigned)} WHERE {' AND '.join(conditions)}"

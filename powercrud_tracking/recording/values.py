@@ -1,4 +1,4 @@
-"""What comes with an event becomes values that fit the fields of the table."""
+"""Convert the data of an event to values that fit the fields of the table."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -111,7 +111,7 @@ class ValueBuilder:
         Args:
             status: success, failed or lost.
             message: a sentence for people; ``None``: the message stays as it is.
-            payload: what came with the event.
+            payload: the event's data.
         """
         raw = {
             # A result of None is written too: the traceback of an earlier attempt must go.
@@ -132,7 +132,7 @@ class ValueBuilder:
         Args:
             incoming: the status that comes with it.
             message: of the task, if it is still open.
-            payload: what came with the event.
+            payload: the event's data.
         """
         raw: dict[str, Any] = {"cleaned": True}
         if message is not None:

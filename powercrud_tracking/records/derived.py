@@ -1,4 +1,4 @@
-"""Facts derived from the columns of a task and its failed attempts: each is decided here, once.
+"""Values derived from the columns of a task and from its failed attempts.
 
 Everything that shows or counts tasks asks these functions: list, task page, overview, admin.
 """

@@ -1,4 +1,4 @@
-"""What is not migrated: tasks still run, and the log and the pages say what to type."""
+"""Detect missing migrations; the log and the pages then show the command to run."""
 
 import logging
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Rows by logical names, as pages, admin, poll and maintenance read them."""
+"""Read rows by logical names, for the pages, the admin, the poll and maintenance."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta

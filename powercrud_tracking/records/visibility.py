@@ -1,4 +1,4 @@
-"""Who may see which rows: all with the view permission, one's own without it."""
+"""Limit which rows a user can see: all with the view permission, their own without it."""
 
 from typing import Any
 
@@ -63,7 +63,7 @@ def is_own(record: Record, user: Any) -> bool:
 
 def is_in_sight(record: Record, request: HttpRequest) -> bool:
     """Return whether ``VISIBLE`` lets the user see a task."""
-    # It speaks of the setting's table, which this row may not be in.
+    # VISIBLE applies to the table in the setting, which may not contain this row.
     return (
         get_config().visible is None
         or get_visible_rows(request).named_task(record.task_name).exists()

@@ -1,4 +1,4 @@
-"""What PowerCRUD's bulk workers report with their last progress text, in words.
+"""Describe the last progress text of PowerCRUD's bulk workers.
 
 The texts are those of ``powercrud/tasks.py`` (0.9.16): ``completed update: 480 processed``,
 ``failed update: [('price', ['Too high.'])]``, or ``failed update: `` and the text of an

@@ -1,4 +1,4 @@
-"""Why a task failed: reason, exception class and traceback, from its result."""
+"""Extract the reason, exception class and traceback of a failure from a task's result."""
 
 import re
 import traceback

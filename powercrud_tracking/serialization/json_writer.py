@@ -1,4 +1,4 @@
-"""Any value as JSON data within a limit of bytes."""
+"""Convert any value to JSON data within a limit of bytes."""
 
 import json
 from collections.abc import Iterable, Mapping

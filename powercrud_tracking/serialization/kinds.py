@@ -1,4 +1,4 @@
-"""How a value of any kind is read: as text, as a list, as a dict, or as another value.
+"""Read a value of any type as text, as a list, as a dict, or as another value.
 
 Nothing here reaches the database, consumes an iterator or loads a deferred field. Everything
 goes by ``type()``: ``isinstance()`` would ask the object itself for its class.

@@ -1,4 +1,4 @@
-"""Log lines that no text from outside can break or forge."""
+"""Escape log messages, so that no external text can break or forge a log line."""
 
 import logging
 

@@ -63,7 +63,7 @@ _PIECE = re.compile(
 
 
 class SecretKeys(dict[str, bool]):
-    """Tells which keys name a secret: ``secret_keys["password"]`` is true.
+    """Test which keys name a secret: ``secret_keys["password"]`` is true.
 
     The same few keys come with every task, and a search costs more than everything else: its
     result is kept for the next time.

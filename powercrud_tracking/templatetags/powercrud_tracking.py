@@ -1,4 +1,4 @@
-"""How the pages write a time and a duration, and the links back to the rest of the site."""
+"""Template tags for times, durations and links to the rest of the site."""
 
 from contextlib import suppress
 from typing import Any
@@ -20,7 +20,7 @@ register.filter("plain_time", formats.write_time)
 def site_links(context: Context) -> list[tuple[str, str]]:
     """Return the addresses and labels of the site's root and, for staff, of Django's admin.
 
-    Without what the project does not have; a root that is a page of ours leads nowhere else.
+    Links that the project does not have are left out, as is a root that is a tracking page.
     """
     links = []
     with suppress(Resolver404):

@@ -1,4 +1,4 @@
-"""The rows of the list as plain values: the template only puts them in their places."""
+"""The rows of the list as plain values for the template."""
 
 from collections.abc import Iterable
 from html import escape

@@ -31,7 +31,7 @@ TABS: Mapping[str, tuple[Any, frozenset[Status]]] = {
     "open": (pgettext_lazy("tasks", "Open"), OPEN),
     **{
         status.value: (status.label, frozenset({status}))
-        # What needs somebody comes first.
+        # Tasks that need attention come first.
         for status in sorted(Status, key=lambda each: each not in FAILURES)
         if status in FINISHED
     },
@@ -41,7 +41,7 @@ TABS: Mapping[str, tuple[Any, frozenset[Status]]] = {
 
 
 class AbstractRecordList(RecordPage):
-    """One page of the tasks of one tab, narrowed by filters."""
+    """Show one page of the tasks of one tab, narrowed by filters."""
 
     template_name = "powercrud_tracking/list/list.html"
 
@@ -152,7 +152,7 @@ class AbstractRecordList(RecordPage):
 
 
 class RecordList(ViewPermissionRequiredMixin, AbstractRecordList):
-    """All tasks that ``VISIBLE`` lets this user see."""
+    """List all tasks that ``VISIBLE`` lets this user see."""
 
     section = "list"
 
@@ -169,7 +169,7 @@ class RecordList(ViewPermissionRequiredMixin, AbstractRecordList):
 
 
 class OwnRecordList(LoginRequiredMixin, AbstractRecordList):
-    """The tasks that the user queued, which takes no permission."""
+    """List the tasks that the user queued; this requires no permission."""
 
     section = "mine"
 

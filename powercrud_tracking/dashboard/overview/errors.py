@@ -1,4 +1,4 @@
-"""Failed and lost tasks in groups: by function, kind of error, and what their messages share."""
+"""Group failed and lost tasks by function, exception class and message pattern."""
 
 import re
 from collections import Counter
@@ -11,7 +11,7 @@ from powercrud_tracking.lifecycle import FAILURES, Status
 from powercrud_tracking.serialization.bulk_results import describe_bulk_failure
 
 VARIABLE = "…"
-"""What a pattern has in place of a number, a quoted text or an id."""
+"""The placeholder for a number, a quoted text or an id in a pattern."""
 
 _READ_LENGTH = 1000
 
@@ -108,7 +108,7 @@ def split_message(status: str, message: str | None) -> tuple[str, str]:
     """
     if status == Status.LOST:
         return "", ""
-    # Rows from before PowerCRUD's bulk failures were described have them as they came.
+    # Older rows store PowerCRUD's bulk failures in their original form.
     text = describe_bulk_failure((message or "")[:_READ_LENGTH], rolled_back=False)
     kind = ""
     if match := _KIND.match(text):

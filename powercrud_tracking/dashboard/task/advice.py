@@ -1,4 +1,4 @@
-"""What to do about a task that failed, was lost or has not started; nothing if that is unclear."""
+"""Advice on a task that failed, was lost or has not started."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -23,7 +23,7 @@ Advice = tuple[str, str]
 def get_advice(
     record: Record, attempts: Sequence[AsyncTaskAttempt], *, now: datetime | None = None
 ) -> list[Advice]:
-    """Return what to do about a task, which may be nothing.
+    """Return advice on a task; empty if there is none.
 
     Args:
         record: the task.

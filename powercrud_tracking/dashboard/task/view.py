@@ -29,7 +29,7 @@ from powercrud_tracking.records.visibility import (
 
 
 class RecordDetail(LoginRequiredMixin, RecordPage):
-    """One task."""
+    """Show one task."""
 
     template_name = "powercrud_tracking/task/detail.html"
 

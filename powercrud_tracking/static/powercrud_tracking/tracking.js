@@ -1,4 +1,4 @@
-// What the pages do by themselves. Without it they say the same, once.
+// Polling and copy buttons of the pages. Without this script the pages work, but do not update.
 "use strict";
 
 // An element with data-poll asks its server every so many seconds for what has changed. htmx puts
@@ -20,7 +20,7 @@
       new Map([...document.querySelectorAll("[data-told]")].map((each) => [each.id, each.dataset.status]));
     const isDone = () => !region.isConnected || !(region.dataset.first || document.querySelector("[data-open]"));
 
-    // A login page, say, to which the server has sent the question.
+    // A login page, for example, to which the server has redirected the request.
     const isElsewhere = ({ responseURL }) => responseURL && new URL(responseURL).pathname !== location.pathname;
 
     function plan(seconds) {
@@ -29,7 +29,7 @@
     }
 
     function ask() {
-      // What somebody reads or has in hand stays as it is, and nobody sees a hidden tab.
+      // Do not update what the user is interacting with, nor a hidden tab.
       if (document.hidden || document.querySelector(READ)) return plan(pace);
       htmx.trigger(region, "tracking-poll");
     }
@@ -41,7 +41,7 @@
       if (rows.length) event.detail.parameters.row = rows.map((row) => row.dataset.row);
     });
 
-    // htmx asks the place of the answer, which need not be the region that has asked.
+    // htmx sends the event to the target, which may differ from the region that polls.
     document.addEventListener("htmx:beforeSwap", (event) => {
       const { xhr, requestConfig } = event.detail;
       if (requestConfig.elt !== region) return;
@@ -106,7 +106,7 @@
       await navigator.clipboard.writeText(source.textContent);
       tell(button, button.dataset.copied);
     } catch {
-      // No clipboard without HTTPS, or it was refused: select, so that one key does it.
+      // No clipboard without HTTPS, or access was denied: select the text, ready to be copied.
       getSelection().selectAllChildren(source);
       source.focus();
       tell(button, button.dataset.selected);
@@ -117,7 +117,7 @@
     const button = event.target.closest?.("[data-copy-from]");
     if (button) copy(button);
   });
-  // Whatever htmx puts into the page later has buttons too.
+  // Enable the copy buttons in content that htmx inserts later.
   document.addEventListener("htmx:load", (event) => show(event.target));
   (document.querySelector(".tracking") ?? document.body).append(told);
   show(document);
