@@ -197,7 +197,7 @@ SELECT
     status,
     CASE status
         WHEN 'failed' THEN reason
-        WHEN 'lost' THEN 'No sign of life, and no cluster has it.'
+        WHEN 'lost' THEN 'Lost: no activity, its worker is in no live cluster.'
         WHEN 'success' THEN 'Task completed'
         ELSE 'Task queued'
     END,

@@ -227,7 +227,7 @@ class TestRecordsInPowerCrud:
         page.get_by_role("table").wait_for()
 
         text = page.get_by_role("table").inner_text()
-        assert "Lost: no sign of life" in text
+        assert "Lost: no activity" in text
         assert "Succeeded" not in text
         assert not page.get_by_role("link", name="Create").count()
         assert not page.locator('a[href*="/delete/"], a[href*="/edit/"]').count()

@@ -124,7 +124,7 @@ class TestOneStatement:
 
 class TestRecord:
     def test_lost_without_a_row_creates_none(self, recorder):
-        written = record(recorder, Event.LOST, NAME, {"message": "no sign of life"})
+        written = record(recorder, Event.LOST, NAME, {"message": "no activity"})
 
         assert written is None
         assert not AsyncTaskRecord.objects.exists()
