@@ -241,7 +241,7 @@ class TestList:
         page.keyboard.type("supplier")
         page.keyboard.press("Enter")
         page.wait_for_url("**q=supplier**")
-        visitor.press_until("Tab", ".tracking-chosen a")
+        visitor.press_until("Tab", ".tracking-active a")
         page.keyboard.press("Enter")
 
         page.wait_for_url("**/?status=failed")
