@@ -13,14 +13,14 @@ from django.template.loader import get_template
 from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 from django_q.models import Schedule
-from powercrud.async_dashboard import ModelTrackingAsyncManager as PowercrudsTracker
+from powercrud.async_dashboard import ModelTrackingAsyncManager as PowerCRUDTracker
 from powercrud.async_manager import AsyncManager
 from powercrud.mixins.async_mixin import AsyncMixin
 
 from powercrud_tracking.config import setting
 from powercrud_tracking.config.dashboard_config import DashboardConfig, get_config, load
 from powercrud_tracking.config.layers import find_class_problems
-from powercrud_tracking.config.problems import get_guess
+from powercrud_tracking.config.problems import get_suggestion
 from powercrud_tracking.config.validation import (
     SETTING,
     find_setting_problems,
@@ -95,7 +95,7 @@ def check_columns(**kwargs: Any) -> list[checks.CheckMessage]:
         return []
     config = get_config()
     table = get_record_map(config)
-    # What FIELD_MAP maps to None is left out on purpose.
+    # A name that FIELD_MAP maps to None is left out on purpose.
     lacking = [
         name for name in _FEATURES if name not in table.fields and name not in config.field_map
     ]
@@ -135,7 +135,7 @@ def check_views(**kwargs: Any) -> list[checks.CheckMessage]:
 
 
 def check_cache(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Report a cache that PowerCRUD will refuse."""
+    """Report a cache that PowerCRUD rejects."""
     try:
         AsyncManager()
     except (ImproperlyConfigured, InvalidCacheBackendError) as exc:
@@ -159,16 +159,16 @@ def check_default_manager(**kwargs: Any) -> list[checks.CheckMessage]:
         checks.Error(
             f"POWERCRUD_SETTINGS['ASYNC_MANAGER_DEFAULT'] names {path!r}, which cannot be "
             "imported: PowerCRUD will refuse every bulk operation.",
-            hint=get_guess(path, [PATH], f"To record tasks, name {PATH!r}."),
+            hint=get_suggestion(path, [PATH], f"To record tasks, name {PATH!r}."),
             id="powercrud_tracking.E016",
         )
     ]
 
 
 def check_poll(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Warn if PowerCRUD's URLs are missing: its dialog then calls queued tasks refused."""
+    """Warn if PowerCRUD's URLs are missing: its dialog then reports queued tasks as not queued."""
     _load_urls()
-    views = [each for each in _walk_subclasses(AsyncMixin) if not _is_powercruds(each)]
+    views = [each for each in _walk_subclasses(AsyncMixin) if not _is_from_powercrud(each)]
     if not views:
         return []
     try:
@@ -211,13 +211,13 @@ def check_migration(**kwargs: Any) -> list[checks.CheckMessage]:
     _load_urls()
     default = _find_default_manager()
     places: list[tuple[str, Any]] = []
-    if _is_powercruds_tracker(default):
+    if _is_powercrud_tracker(default):
         places.append(("POWERCRUD_SETTINGS['ASYNC_MANAGER_DEFAULT']", default))
     trackers = {}
     for view in _walk_subclasses(AsyncMixin):
         # AsyncDashboardMixin ignores a view's own PowerCRUD attributes.
         found = None if issubclass(view, AsyncDashboardMixin) else _find_manager_of_view(view)
-        if _is_powercruds_tracker(found):
+        if _is_powercrud_tracker(found):
             trackers[view] = found
     places += [
         (view.__name__, found)
@@ -262,7 +262,7 @@ def check_schedules(databases: Sequence[str] | None = None, **kwargs: Any) -> li
     ]
 
 
-def _is_powercruds(view: type) -> bool:
+def _is_from_powercrud(view: type) -> bool:
     return view.__module__.partition(".")[0] == "powercrud"
 
 
@@ -292,8 +292,8 @@ def _find_manager_of_view(view: type) -> Any:
     return named or _find(getattr(view, "async_manager_class_path", None))
 
 
-def _is_powercruds_tracker(found: Any) -> bool:
-    return isinstance(found, type) and issubclass(found, PowercrudsTracker)
+def _is_powercrud_tracker(found: Any) -> bool:
+    return isinstance(found, type) and issubclass(found, PowerCRUDTracker)
 
 
 def _get_tracked_views() -> Iterator[type[AsyncDashboardMixin]]:
@@ -312,8 +312,8 @@ def _walk_subclasses[T](base: type[T]) -> Iterator[type[T]]:
 
 
 def _load_urls() -> None:
-    """Load the project's URLs, and with them its views, as far as they can be loaded."""
+    """Import the project's URLs and with them its views, if that is possible."""
     try:
         import_string(f"{settings.ROOT_URLCONF}.urlpatterns")
-    except Exception:  # noqa: BLE001 - Django's own URL check says what is wrong with them
+    except Exception:  # noqa: BLE001 - Django's own URL check reports it
         return

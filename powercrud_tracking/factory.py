@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from powercrud_tracking.config import setting
 from powercrud_tracking.config.dashboard_config import get_config, load
-from powercrud_tracking.config.problems import Problem, refuse
+from powercrud_tracking.config.problems import Problem, raise_first
 from powercrud_tracking.config.validation import SETTING, require_valid_setting
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _is_manager_class(found: Any) -> bool:
 def _require_valid_settings() -> None:
     """Refuse bad settings, ``MANAGER_CLASS`` included; good ones are checked once."""
     require_valid_setting()
-    refuse(find_manager_class_problems())
+    raise_first(find_manager_class_problems())
 
 
 setting.clear_when_settings_change(_require_valid_settings)

@@ -12,7 +12,7 @@ from django_q.exceptions import TimeoutException
 from django_q.models import Task
 from powercrud.async_manager import AsyncManager
 
-from powercrud_tracking.config import layers, setting, travel
+from powercrud_tracking.config import layers, packing, setting
 from powercrud_tracking.config.dashboard_config import get_config, load
 from powercrud_tracking.lifecycle import Event, Status
 from powercrud_tracking.maintenance.locks import release_ended_tasks
@@ -61,7 +61,7 @@ def find_named_manager(kwargs: Mapping[str, Any]) -> "ModelTrackingAsyncManager 
         return None
     return (
         build_manager(path, config)
-        if travel.is_signed(config, path=path) or _is_known(path)
+        if packing.is_signed(config, path=path) or _is_known(path)
         else None
     )
 
@@ -76,7 +76,7 @@ def _is_known(path: str) -> bool:
     """Return whether the settings name this class, or this process has loaded it."""
     if path in (get_config().manager_class, setting.find_default_manager_path()):
         return True
-    return any(travel.get_path(each) == path for each in _walk_classes(ModelTrackingAsyncManager))
+    return any(packing.get_path(each) == path for each in _walk_classes(ModelTrackingAsyncManager))
 
 
 def _walk_classes(root: Any) -> Iterator[type]:
@@ -106,7 +106,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
     Args:
         config: a ``DashboardConfig`` (instance, or a subclass of it as class or instance),
             which is complete; or a dict of keys, or PowerCRUD's ``AsyncDashboardConfig``,
-            which are laid over the settings and the class attributes.
+            which override the settings and the class attributes.
         **overrides: further keys by their field names, such as ``payload_limit=1024``.
 
     Raises:
@@ -152,16 +152,16 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
         """Return the alias of the database to which rows are written now."""
         return router.db_for_write(self._events.recorder.model)
 
-    def get_travelling(self) -> dict[str, Any]:
+    def get_manager_reference(self) -> dict[str, Any]:
         """Return what a worker needs to build this manager: its class path and differences.
 
         Raises:
-            django.core.exceptions.ImproperlyConfigured: a value cannot travel, a callable say.
+            django.core.exceptions.ImproperlyConfigured: a value is not JSON, such as a callable.
         """
-        path = travel.get_path(type(self))
+        path = packing.get_path(type(self))
         return {
             "manager_class": path,
-            "manager_config": travel.pack(self.config, layers.get_class_config(self), path=path),
+            "manager_config": packing.pack(self.config, layers.get_class_config(self), path=path),
         }
 
     def get_manager_for(self, task: Task) -> "ModelTrackingAsyncManager":
@@ -408,7 +408,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
                 worker.
             Exception: PowerCRUD could not queue the task; the row says ``failed`` and why.
         """
-        self.get_travelling()
+        self.get_manager_reference()
         # Without this, django-q2 would queue the task under one name and PowerCRUD know it by
         # another (seen with django-q2 1.11 and django-powercrud 0.9.16).
         name = kwargs.pop("task_name", None)

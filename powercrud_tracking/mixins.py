@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from powercrud_tracking import factory, poll
-from powercrud_tracking.config import travel
+from powercrud_tracking.config import packing
 from powercrud_tracking.config.keys import VIEW_KEYS
 from powercrud_tracking.config.problems import Problem, Source
 from powercrud_tracking.config.validation import find_problems, get_valid_setting, require_valid
@@ -33,15 +33,15 @@ class AsyncDashboardMixin:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        # PowerCRUD's mixins set options of their own, and what stands to their right is
-        # shadowed by them (seen with 0.9.16).
+        # PowerCRUD's mixins set the same attributes, and so override the bases listed after them
+        # (seen with 0.9.16).
         after = cls.__mro__[cls.__mro__.index(AsyncDashboardMixin) + 1 :]
         before = cls.__mro__[: cls.__mro__.index(AsyncDashboardMixin)]
         shadowing = [base for base in before if base.__module__.startswith("powercrud.")]
         if shadowing and not any(base.__module__.startswith("powercrud.") for base in after):
             raise ImproperlyConfigured(
-                f"{cls.__name__} names AsyncDashboardMixin to the right of "
-                f"{shadowing[0].__name__}, which would shadow it. Write "
+                f"{cls.__name__} lists AsyncDashboardMixin after "
+                f"{shadowing[0].__name__}, which overrides its attributes. Write "
                 f"class {cls.__name__}(AsyncDashboardMixin, PowerCRUDAsyncMixin, CRUDView)."
             )
 
@@ -57,7 +57,7 @@ class AsyncDashboardMixin:
         try:
             base = factory.get_manager().config
         except ImproperlyConfigured:
-            # The setting, which has a check of its own.
+            # An invalid setting is reported by its own check.
             base = get_valid_setting()
         return list(find_problems(cls.async_dashboard, base=base, source=source))
 
@@ -66,35 +66,35 @@ class AsyncDashboardMixin:
         return factory.get_manager_class()
 
     def get_async_manager_class_path(self) -> str:
-        """Return the path by which a worker finds the same class."""
+        """Return the dotted path from which a worker imports the same class."""
         return factory.PATH
 
     def get_async_manager_config(self) -> dict[str, Any]:
         """Return this view's overrides as plain JSON, with fingerprint and signature."""
-        # The settings with the attributes of MANAGER_CLASS on top, as in the worker.
+        # The settings and the attributes of MANAGER_CLASS, as in the worker.
         base = factory.get_manager().config
         source = self.get_async_dashboard_source()
         config = require_valid(self.async_dashboard, base=base, source=source)
-        return travel.pack(config, base, path=factory.PATH)
+        return packing.pack(config, base, path=factory.PATH)
 
     def async_queue_success(
         self, request: HttpRequest, task_name: str, selected_ids: list[int]
     ) -> HttpResponse:
-        """Show PowerCRUD's modal with a link to the task's page, if this person may open it."""
+        """Show PowerCRUD's modal with a link to the task's page, if this user may open it."""
         # The base classes listed after this one have no type annotations.
         view: Any = self
-        right: Any = super()
+        parent: Any = super()
         config = view.get_async_manager().config
         self._page = poll.find_page_of_queued(task_name, config, request)
-        response: HttpResponse = right.async_queue_success(request, task_name, selected_ids)
+        response: HttpResponse = parent.async_queue_success(request, task_name, selected_ids)
         return response
 
     def get_modal_context(self) -> dict[str, Any]:
         """Add a link to the task page to the context of the modal of a queued task."""
-        right: Any = super()
-        context: dict[str, Any] = right.get_modal_context()
+        parent: Any = super()
+        context: dict[str, Any] = parent.get_modal_context()
         if url := getattr(self, "_page", ""):
-            # The poll's link is made anew every second, and loses the focus each time.
+            # The modal replaces the poll's link every second, and the keyboard focus is lost.
             context["message"] = poll.build_link(url)
             context["progress_url"] = f"{reverse('powercrud:async_progress')}?{poll.LINKED}=1"
         return context

@@ -21,9 +21,9 @@ from django_q.signals import post_execute, post_execute_in_worker, pre_enqueue, 
 from django_q.utils import get_func_repr
 
 from powercrud_tracking import factory
-from powercrud_tracking.config import travel
+from powercrud_tracking.config import packing
 from powercrud_tracking.config.dashboard_config import get_config
-from powercrud_tracking.config.travel import PACKAGE_KEY
+from powercrud_tracking.config.packing import PACKAGE_KEY
 from powercrud_tracking.lifecycle import Event, Status
 from powercrud_tracking.managers import (
     ModelTrackingAsyncManager,
@@ -40,13 +40,13 @@ from powercrud_tracking.records.reading import find_record
 
 logger = logging.getLogger("powercrud_tracking")
 
-POWERCRUDS_TRACKER = "powercrud.async_dashboard.ModelTrackingAsyncManager"
+POWERCRUD_TRACKER = "powercrud.async_dashboard.ModelTrackingAsyncManager"
 """The manager path in tasks that were queued while PowerCRUD's own tracker was in use."""
 
 
 def connect() -> None:
     """Listen to django-q2; called once, when the app is ready."""
-    pre_enqueue.connect(add_travelling, dispatch_uid="powercrud_tracking")
+    pre_enqueue.connect(add_manager_reference, dispatch_uid="powercrud_tracking")
     pre_execute.connect(start, dispatch_uid="powercrud_tracking")
     post_execute_in_worker.connect(leave, dispatch_uid="powercrud_tracking")
     post_execute.connect(end, dispatch_uid="powercrud_tracking")
@@ -64,13 +64,13 @@ def _never_raising(receiver: Callable[..., None]) -> Callable[..., None]:
 
 
 @_never_raising
-def add_travelling(*, task: dict[str, Any], **kwargs: Any) -> None:
+def add_manager_reference(*, task: dict[str, Any], **kwargs: Any) -> None:
     """Put into the queued package what the worker needs to build the same manager."""
     # An existing value is trusted: only this package can have written it.
     task.pop(PACKAGE_KEY, None)
     manager = find_launching_manager(task["name"]) or _find_manager_of_predecessor(task)
     if manager is not None:
-        task[PACKAGE_KEY] = manager.get_travelling()
+        task[PACKAGE_KEY] = manager.get_manager_reference()
 
 
 def _find_manager_of_predecessor(task: Mapping[str, Any]) -> ModelTrackingAsyncManager | None:
@@ -92,12 +92,12 @@ def find_manager(task: Mapping[str, Any]) -> ModelTrackingAsyncManager | None:
         task: django-q2's package. Its own key has been written by our launch; its arguments by
             anybody.
     """
-    travelling = task.get(PACKAGE_KEY)
-    if travelling is None:
+    reference = task.get(PACKAGE_KEY)
+    if reference is None:
         return find_named_manager(task["kwargs"])
-    path = travelling["manager_class"]
+    path = reference["manager_class"]
     # It is not signed if it was queued by an earlier version.
-    manager = build_manager(path, travel.sign(travelling["manager_config"], path=path))
+    manager = build_manager(path, packing.sign(reference["manager_config"], path=path))
     # PowerCRUD has logged why a manager cannot be built. The task is recorded all the same.
     return factory.get_manager() if manager is None else manager
 
@@ -108,8 +108,8 @@ def _name_manager(manager: ModelTrackingAsyncManager, kwargs: dict[str, Any]) ->
     PowerCRUD's build theirs from the arguments, which may be unsigned or name another.
     """
     if "manager_class" in kwargs:
-        travelling = manager.get_travelling()
-        kwargs |= {key: travelling[key] for key in travelling.keys() & kwargs.keys()}
+        reference = manager.get_manager_reference()
+        kwargs |= {key: reference[key] for key in reference.keys() & kwargs.keys()}
 
 
 def _take_over(task: Mapping[str, Any]) -> bool:
@@ -123,12 +123,12 @@ def _take_over(task: Mapping[str, Any]) -> bool:
     """
     kwargs = task["kwargs"]
     config = kwargs.get("manager_config")
-    if kwargs.get("manager_class") != POWERCRUDS_TRACKER or not isinstance(config, Mapping):
+    if kwargs.get("manager_class") != POWERCRUD_TRACKER or not isinstance(config, Mapping):
         return False
     if str(config.get("record_model_path")).lower() != get_config().record_model.lower():
         return False
     try:
-        kwargs |= factory.get_manager().get_travelling()
+        kwargs |= factory.get_manager().get_manager_reference()
     except ImproperlyConfigured as exc:
         logger.warning("Task %s stays with PowerCRUD's tracker: %s", task["name"], exc)
         return False

@@ -22,7 +22,7 @@ from django_q.conf import Conf
 from django_q.signing import SignedPackage
 
 from powercrud_tracking.config.dashboard_config import DEFAULT_FIELDS, FIELD_ALIASES, get_config
-from powercrud_tracking.config.problems import get_guess
+from powercrud_tracking.config.problems import get_suggestion
 from powercrud_tracking.factory import get_manager
 from powercrud_tracking.receivers import find_manager
 from powercrud_tracking.records.mapping import get_record_map
@@ -252,7 +252,7 @@ def assert_task(task: str | Record, **expected: Any) -> Record:
     for name in expected:
         if FIELD_ALIASES.get(name, name) not in DEFAULT_FIELDS:
             known = f"The logical names are {', '.join(DEFAULT_FIELDS)}."
-            guess = get_guess(name, [*DEFAULT_FIELDS, *FIELD_ALIASES], known)
+            guess = get_suggestion(name, [*DEFAULT_FIELDS, *FIELD_ALIASES], known)
             raise TypeError(f"assert_task() got an unknown logical name {name!r}. {guess}")
     record = _read_again(task) if isinstance(task, Record) else find_record(task)
     if record is None:

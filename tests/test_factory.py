@@ -186,13 +186,13 @@ class TestWayOfPowercrud:
         assert isinstance(manager, ShopManager)
 
     def test_its_resolver_hands_on_what_travelled(self):
-        travelling = factory.get_manager(payload_limit=1024).get_travelling()
+        reference = factory.get_manager(payload_limit=1024).get_manager_reference()
 
         manager = AsyncManager.resolve_manager(
-            travelling["manager_class"], config=travelling["manager_config"]
+            reference["manager_class"], config=reference["manager_config"]
         )
 
-        assert travelling["manager_class"] == PATH
+        assert reference["manager_class"] == PATH
         assert type(manager) is factory.DashboardManager
         assert manager.config == DashboardConfig(payload_limit=1024)
 
@@ -210,7 +210,7 @@ class TestWayOfPowercrud:
         task = Task(
             name=TASK_NAME,
             func="tests.project.tasks.add",
-            kwargs={"task_key": TASK_NAME, **manager.get_travelling()},
+            kwargs={"task_key": TASK_NAME, **manager.get_manager_reference()},
             success=is_success,
             result=result,
         )

@@ -11,7 +11,7 @@ from neapolitan.views import CRUDView
 from powercrud.mixins import PowerCRUDAsyncMixin, PowerCRUDMixin
 
 from powercrud_tracking import factory
-from powercrud_tracking.config import travel
+from powercrud_tracking.config import packing
 from powercrud_tracking.config.dashboard_config import DashboardConfig
 from powercrud_tracking.managers import ModelTrackingAsyncManager
 from powercrud_tracking.mixins import AsyncDashboardMixin
@@ -45,7 +45,7 @@ class TestForwarding:
         expected = DashboardConfig(payload_limit=1024, redact=["pin"], field_map={"user": None})
         assert view.get_async_manager_class_path() == PATH
         assert json.loads(json.dumps(forwarded)) == forwarded
-        assert travel.is_signed(forwarded, path=PATH)
+        assert packing.is_signed(forwarded, path=PATH)
         assert forwarded == {
             "PAYLOAD_LIMIT": 1024,
             "REDACT": ["pin"],
@@ -57,7 +57,7 @@ class TestForwarding:
     def test_a_view_without_overrides_forwards_the_fingerprint_of_the_settings(self):
         config = WidgetView().get_async_manager_config()
 
-        assert config == travel.sign({"fingerprint": DashboardConfig().fingerprint}, path=PATH)
+        assert config == packing.sign({"fingerprint": DashboardConfig().fingerprint}, path=PATH)
 
     def test_its_manager_is_dashboard_manager_with_the_overrides(self):
         view = build_view({"PAYLOAD_LIMIT": 1024})
@@ -287,8 +287,8 @@ class TestSides:
             type("BookView", bases, {})
 
         assert str(refusal.value) == (
-            f"BookView names AsyncDashboardMixin to the right of {shadowing}, which would shadow "
-            "it. Write class BookView(AsyncDashboardMixin, PowerCRUDAsyncMixin, CRUDView)."
+            f"BookView lists AsyncDashboardMixin after {shadowing}, which overrides its "
+            "attributes. Write class BookView(AsyncDashboardMixin, PowerCRUDAsyncMixin, CRUDView)."
         )
 
     @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from powercrud import async_dashboard
 from powercrud.async_manager import AsyncManager
 
 from powercrud_tracking import factory, receivers
-from powercrud_tracking.config import travel
+from powercrud_tracking.config import packing
 from powercrud_tracking.factory import get_manager
 from powercrud_tracking.lifecycle import Status
 from powercrud_tracking.managers import ModelTrackingAsyncManager
@@ -183,11 +183,11 @@ class TestPackages:
         get_manager(payload_limit=1000).launch_async_task(add, 1, 2, task_key=NAME)
 
         package = SignedPackage.loads(OrmQ.objects.get().payload)
-        travelling = package["powercrud_tracking"]
-        assert travelling["manager_class"] == PATH
-        assert travelling["manager_config"]["PAYLOAD_LIMIT"] == 1000
-        assert travel.is_signed(travelling["manager_config"], path=PATH)
-        assert set(travelling["manager_config"]) == {"PAYLOAD_LIMIT", "fingerprint", "signature"}
+        reference = package["powercrud_tracking"]
+        assert reference["manager_class"] == PATH
+        assert reference["manager_config"]["PAYLOAD_LIMIT"] == 1000
+        assert packing.is_signed(reference["manager_config"], path=PATH)
+        assert set(reference["manager_config"]) == {"PAYLOAD_LIMIT", "fingerprint", "signature"}
 
     def test_a_task_that_is_queued_without_a_manager_gets_nothing(self, manager):
         async_task(add, 1, 2, task_name=NAME, task_key=NAME)
@@ -196,15 +196,15 @@ class TestPackages:
         assert "powercrud_tracking" not in package
 
     def test_the_package_leads_to_the_manager_of_the_launch(self):
-        travelling = get_manager(payload_limit=1000).get_travelling()
+        reference = get_manager(payload_limit=1000).get_manager_reference()
 
-        manager = receivers.find_manager(make_package(powercrud_tracking=travelling))
+        manager = receivers.find_manager(make_package(powercrud_tracking=reference))
 
         assert type(manager) is factory.get_manager_class()
         assert manager.config.payload_limit == 1000
 
     def test_signed_arguments_of_powercruds_views_lead_to_their_manager(self):
-        config = travel.sign({"PAYLOAD_LIMIT": 500}, path=PATH)
+        config = packing.sign({"PAYLOAD_LIMIT": 500}, path=PATH)
 
         manager = receivers.find_manager(
             make_package(kwargs={"manager_class": PATH, "manager_config": config})
@@ -213,9 +213,9 @@ class TestPackages:
         assert manager.config.payload_limit == 500
 
     def test_a_manager_class_that_the_worker_lacks_is_replaced_by_the_configured_one(self, caplog):
-        travelling = {"manager_class": "gone.Manager", "manager_config": {}}
+        reference = {"manager_class": "gone.Manager", "manager_config": {}}
 
-        manager = receivers.find_manager(make_package(powercrud_tracking=travelling))
+        manager = receivers.find_manager(make_package(powercrud_tracking=reference))
 
         assert type(manager) is factory.get_manager_class()
         assert "Failed to import manager 'gone.Manager'" in caplog.text
@@ -259,8 +259,8 @@ class TestStart:
 class TestLeave:
     def test_progress_within_the_interval_is_written_when_the_task_leaves(self):
         manager = get_manager(progress_interval=60)
-        travelling = manager.get_travelling()
-        package = make_ended_package(powercrud_tracking=travelling)
+        reference = manager.get_manager_reference()
+        package = make_ended_package(powercrud_tracking=reference)
         receivers.start(task=package)
         manager.update_progress(NAME, "1/3")
         manager.update_progress(NAME, "3/3")
@@ -291,7 +291,7 @@ class TestEnd:
     def test_without_a_hook_the_signal_records_the_end(self, manager):
         manager.async_task_lifecycle("create", NAME)
 
-        receivers.end(task=make_ended_package(powercrud_tracking=manager.get_travelling()))
+        receivers.end(task=make_ended_package(powercrud_tracking=manager.get_manager_reference()))
 
         row = get_row()
         assert (row.status, row.result_payload, row.cleaned_up) == (Status.SUCCESS, 1, True)
@@ -309,10 +309,10 @@ class TestEnd:
         assert get_row().status == Status.SUCCESS
 
     def test_a_failure_recorded_by_hand_does_not_hide_the_end(self, manager):
-        travelling = manager.get_travelling()
+        reference = manager.get_manager_reference()
         manager.async_task_lifecycle("fail", NAME, message="it never left")
 
-        receivers.end(task=make_ended_package(powercrud_tracking=travelling))
+        receivers.end(task=make_ended_package(powercrud_tracking=reference))
 
         assert get_row().status == Status.SUCCESS
 
@@ -385,7 +385,7 @@ def get_manager_class_of(task_key, manager_class=None, manager_config=None):
 
 
 @uses_worker
-class TestTasksThatPowercrudsTrackerLaunched:
+class TestTasksThatPowerCRUDTrackerLaunched:
     """Queued before the settings changed, run after it."""
 
     CONFIG = {"record_model_path": "project.InheritedRecord", "create_defaults": {"tenant": "n"}}
@@ -398,14 +398,14 @@ class TestTasksThatPowercrudsTrackerLaunched:
         theirs.launch_async_task(
             get_manager_class_of,
             task_key=NAME,
-            manager_class=receivers.POWERCRUDS_TRACKER,
+            manager_class=receivers.POWERCRUD_TRACKER,
             manager_config=config,
         )
 
     def test_the_path_of_powercruds_tracker_is_still_right(self):
         theirs = async_dashboard.ModelTrackingAsyncManager
 
-        assert f"{theirs.__module__}.{theirs.__qualname__}" == receivers.POWERCRUDS_TRACKER
+        assert f"{theirs.__module__}.{theirs.__qualname__}" == receivers.POWERCRUD_TRACKER
 
     def test_a_task_queued_by_powercruds_tracker_is_recorded_where_its_table_is_ours(
         self, settings
@@ -426,7 +426,7 @@ class TestTasksThatPowercrudsTrackerLaunched:
         run_queued_task()
 
         row = InheritedRecord.objects.get()
-        assert (row.status, row.result_payload) == (Status.SUCCESS, receivers.POWERCRUDS_TRACKER)
+        assert (row.status, row.result_payload) == (Status.SUCCESS, receivers.POWERCRUD_TRACKER)
         assert (row.attempts, row.started_at) == (0, None)
         assert not AsyncTaskRecord.objects.exists()
 
@@ -448,7 +448,7 @@ class TestTasksThatPowercrudsTrackerLaunched:
         settings.POWERCRUD_ASYNC_DASHBOARD = {**self.MINE, "PAYLOAD_LIMIT": 1}
         run_queued_task()
 
-        assert InheritedRecord.objects.get().result_payload == receivers.POWERCRUDS_TRACKER
+        assert InheritedRecord.objects.get().result_payload == receivers.POWERCRUD_TRACKER
         assert f"Task {NAME} stays with PowerCRUD's tracker: " in caplog.text
 
     def test_a_task_queued_by_powercruds_tracker_has_its_launcher_as_owner(self, settings, user):
@@ -463,7 +463,7 @@ class TestTasksThatPowercrudsTrackerLaunched:
             user.pk,
             [],
             task_key=NAME,
-            manager_class=receivers.POWERCRUDS_TRACKER,
+            manager_class=receivers.POWERCRUD_TRACKER,
             manager_config=config,
         )
         before = InheritedRecord.objects.get().launched_by_id

@@ -49,10 +49,10 @@ KEY_ALIASES: Mapping[str, str] = {
     "record_model_path": "record_model",
     "format_affected": "format_objects",
 }
-"""Keys of PowerCRUD's ``AsyncDashboardConfig`` that are called otherwise here."""
+"""Keys of PowerCRUD's ``AsyncDashboardConfig`` that have another name here."""
 
 FINGERPRINT = "fingerprint"
-"""The reserved key that marks a configuration as sent along with a task."""
+"""The reserved key that marks a configuration as packed into a task."""
 
 
 MAX_DAYS = 36_500
@@ -129,8 +129,8 @@ class DashboardConfig:
         text = json.dumps(_describe(values), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
-    def lay(self, layer: Mapping[str, Any]) -> "DashboardConfig":
-        """Return this configuration with another layer on top.
+    def merge(self, layer: Mapping[str, Any]) -> "DashboardConfig":
+        """Return this configuration with another layer merged into it.
 
         Args:
             layer: field names to values. Dicts merge, other values replace; where the
@@ -222,7 +222,7 @@ def get_config() -> DashboardConfig:
     What cannot be read at all is left out here, so that URLs and checks can be loaded.
     """
     values = setting.get_setting()
-    return DashboardConfig().lay(read_keys(values) if isinstance(values, Mapping) else {})
+    return DashboardConfig().merge(read_keys(values) if isinstance(values, Mapping) else {})
 
 
 @cache
@@ -234,7 +234,7 @@ def load(target: str | Callable[..., Any], key: str) -> Any:
     """Import a dotted path, or return the callable itself.
 
     Args:
-        target: a dotted path, or a callable handed in by Python code.
+        target: a dotted path, or a callable from Python code.
         key: the configuration key, for the error message.
 
     Raises:
@@ -245,8 +245,8 @@ def load(target: str | Callable[..., Any], key: str) -> Any:
     try:
         return _import(target)
     except Exception as exc:
-        # A wrong path is an ImportError; a module that raises while it is imported, or a path
-        # such as ".label", is anything.
+        # A wrong path raises ImportError; a path such as ".label", or a module that fails while it
+        # is imported, may raise anything.
         reason = exc if isinstance(exc, ImportError) else f"{type(exc).__name__}: {exc}"
         raise ImportError(f"{key} names {target!r}, which cannot be imported: {reason}") from exc
 

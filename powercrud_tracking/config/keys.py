@@ -138,7 +138,7 @@ KEYS: Mapping[str, Key] = {
     ),
     "retention_days": Key(
         wanted=f"a whole number of days up to {MAX_DAYS}, None, or a dict of "
-        f"{', '.join(sorted(FINISHED))} to such",
+        f"{', '.join(sorted(FINISHED))} to numbers of days",
         is_valid=_is_retention,
     ),
     "base_template": Key(

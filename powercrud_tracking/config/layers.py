@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from powercrud_tracking.config import travel
+from powercrud_tracking.config import packing
 from powercrud_tracking.config.dashboard_config import (
     FIELD_NAMES,
     FINGERPRINT,
@@ -29,8 +29,8 @@ def build_config(
 
     Args:
         manager: the manager; the attributes of its class are one of the layers.
-        config: what it was given: a complete ``DashboardConfig``, a dict to be laid over the
-            settings, one that travelled with a task, PowerCRUD's object, or ``None``.
+        config: a complete ``DashboardConfig``, a dict that overrides the settings, a packed
+            configuration, PowerCRUD's ``AsyncDashboardConfig``, or ``None``.
         overrides: further keys, by their field names.
         is_from_task: whether ``config`` was read from the arguments of a task, where anybody who
             queues one can write anything.
@@ -49,7 +49,7 @@ def build_config(
         base = get_class_config(manager)
         layer = _read_layer(config)
         if is_from_task or FINGERPRINT in layer:
-            base = travel.unpack(layer, base, path=travel.get_path(type(manager)))
+            base = packing.unpack(layer, base, path=packing.get_path(type(manager)))
         elif layer:
             base = require_valid(layer, base=base, source=source)
     return require_valid(overrides, base=base, source=source) if overrides else base
@@ -98,7 +98,7 @@ def _read_class(manager: Any) -> dict[str, Any]:
 
 
 def _read_layer(config: Any) -> Mapping[str, Any]:
-    """Return a dict of keys for what may be handed to a manager as its configuration."""
+    """Return the ``config`` argument of a manager as a dict of keys."""
     if config is None:
         return {}
     if isinstance(config, Mapping):

@@ -26,9 +26,10 @@ class Source:
     """The place where a configuration was written, which decides what is allowed in it.
 
     Args:
-        name: what errors call it.
+        name: its name in error messages.
         keys: the keys allowed there.
-        in_python: written in Python code, where callables and PowerCRUD's key names are allowed.
+        in_python: whether it is written in Python code, where callables and PowerCRUD's key names
+            are allowed.
     """
 
     name: str
@@ -47,7 +48,7 @@ class ConfigurationError(ImproperlyConfigured):
         self.problem = problem
 
 
-def refuse(problems: Iterable[Problem]) -> None:
+def raise_first(problems: Iterable[Problem]) -> None:
     """Raise an error for the first problem, if there is one.
 
     Raises:
@@ -57,7 +58,7 @@ def refuse(problems: Iterable[Problem]) -> None:
         raise ConfigurationError(problem)
 
 
-def get_guess(word: str, known: Iterable[str], otherwise: str) -> str:
+def get_suggestion(word: str, known: Iterable[str], otherwise: str) -> str:
     """Return a hint that suggests a similar name, or ``otherwise``."""
     guesses = get_close_matches(word, sorted(known), n=1)
     return f"Did you mean {guesses[0]!r}?" if guesses else otherwise

@@ -17,7 +17,7 @@ from powercrud_tracking.config.dashboard_config import (
     load,
 )
 from powercrud_tracking.config.keys import FUNCTION_NAMES
-from powercrud_tracking.config.problems import Problem, Source, get_guess
+from powercrud_tracking.config.problems import Problem, Source, get_suggestion
 
 MIN_NAME_LENGTH = 36
 MIN_STATUS_LENGTH = 11
@@ -46,7 +46,7 @@ def find_mapped_field(
 
 
 def find_reference_problems(config: DashboardConfig, source: Source) -> Iterator[Problem]:
-    """Yield what is wrong with the table and the functions that a configuration names."""
+    """Yield the problems of the table and of the functions that a configuration names."""
     yield from find_table_problems(config, source)
     yield from find_function_problems(config, source)
 
@@ -55,7 +55,7 @@ def find_reference_problems(config: DashboardConfig, source: Source) -> Iterator
 
 
 def find_function_problems(config: DashboardConfig, source: Source) -> Iterator[Problem]:
-    """Yield what is wrong with the dotted paths of functions."""
+    """Yield the problems of the dotted paths of functions."""
     for name in FUNCTION_NAMES:
         target = getattr(config, name)
         if not isinstance(target, str):
@@ -82,7 +82,7 @@ def find_function_problems(config: DashboardConfig, source: Source) -> Iterator[
 
 
 def find_table_problems(config: DashboardConfig, source: Source) -> Iterator[Problem]:
-    """Yield what is wrong with the record model, its mapping and the defaults of a new row."""
+    """Yield the problems of the record model, its field map and the defaults of a new row."""
     try:
         model = apps.get_model(config.record_model)
     except (LookupError, ValueError):
@@ -90,7 +90,7 @@ def find_table_problems(config: DashboardConfig, source: Source) -> Iterator[Pro
             id="powercrud_tracking.E005",
             message=f"{source.label('record_model')} names {config.record_model!r}, "
             "which is no installed model.",
-            hint=get_guess(
+            hint=get_suggestion(
                 config.record_model,
                 [m._meta.label for m in apps.get_models()],
                 "Add its app to INSTALLED_APPS and check the spelling of the model.",
@@ -133,7 +133,7 @@ def _find_mapping_problems(
             yield Problem(
                 id="powercrud_tracking.E007",
                 message=f"{source.label('field_map')} has an unknown logical name {logical!r}.",
-                hint=get_guess(
+                hint=get_suggestion(
                     logical,
                     [*DEFAULT_FIELDS, *FIELD_ALIASES],
                     f"The logical names are {', '.join(DEFAULT_FIELDS)}.",
@@ -151,13 +151,13 @@ def _find_mapping_problems(
 def _find_shared_field_problems(
     config: DashboardConfig, source: Source, model: type[models.Model]
 ) -> Iterator[Problem]:
-    """Yield fields that two logical names share: one statement cannot give them two values."""
-    held: dict[str, str] = {}
+    """Yield fields that two logical names share: one UPDATE cannot set a column twice."""
+    logical_names: dict[str, str] = {}
     for logical in DEFAULT_FIELDS:
         field = find_mapped_field(config, model, logical)
         if field is None:
             continue
-        other = held.setdefault(field.name, logical)
+        other = logical_names.setdefault(field.name, logical)
         if other != logical:
             yield Problem(
                 id="powercrud_tracking.E015",
@@ -173,7 +173,7 @@ def _find_default_problems(
     if not isinstance(config.create_defaults, Mapping):
         return
     for name in config.create_defaults:
-        # An instance takes a value for a property with a setter, too.
+        # Model() also accepts a value for a property with a setter.
         if find_field(model, name) is None and name not in model._meta._property_names:  # type: ignore[attr-defined]
             yield _get_missing_field_problem(
                 f"{source.label('create_defaults')} sets {name!r}", name, model
@@ -187,7 +187,7 @@ def _get_missing_field_problem(
     return Problem(
         id="powercrud_tracking.E008",
         message=f"{what}, but {model._meta.label} has no such field.",
-        hint=get_guess(name, names, f"Its fields are {', '.join(names)}.{otherwise}"),
+        hint=get_suggestion(name, names, f"Its fields are {', '.join(names)}.{otherwise}"),
     )
 
 
@@ -202,7 +202,7 @@ def _find_name_problems(
             f"unique text of at least {MIN_NAME_LENGTH} characters.",
             hint="Use models.CharField(max_length=255, unique=True).",
         )
-    # A name in the map that the model lacks is a problem of the map.
+    # A field in the map that the model lacks is reported as a problem of the map.
     elif field is None and config.field_map.get("task_name") is None:
         yield Problem(
             id="powercrud_tracking.E009",

@@ -15,7 +15,7 @@ from powercrud_tracking.config.dashboard_config import (
     read_keys,
 )
 from powercrud_tracking.config.keys import KEYS
-from powercrud_tracking.config.problems import Problem, Source, get_guess, refuse
+from powercrud_tracking.config.problems import Problem, Source, get_suggestion, raise_first
 from powercrud_tracking.config.references import find_function_problems, find_reference_problems
 
 SETTING = Source(name=setting.SETTING)
@@ -33,48 +33,48 @@ def require_valid_setting() -> None:
     Raises:
         ImproperlyConfigured: at the first problem.
     """
-    refuse(find_setting_problems())
+    raise_first(find_setting_problems())
 
 
 @cache
 def get_valid_setting() -> DashboardConfig:
-    """Return the setting laid over the defaults, without the keys of a wrong type."""
-    return DashboardConfig().lay(_read_valid_keys(setting.get_setting(), SETTING))
+    """Return the setting merged into the defaults, without the keys of a wrong type."""
+    return DashboardConfig().merge(_read_valid_keys(setting.get_setting(), SETTING))
 
 
 def find_problems(values: object, *, base: DashboardConfig, source: Source) -> Iterator[Problem]:
-    """Yield every problem of a dict of keys, laid over ``base``.
+    """Yield every problem of a dict of keys that is merged into ``base``.
 
-    A key of a wrong type is left out, so that it hides no problem of another. What is wrong with
-    ``base`` itself is not reported.
+    A key of a wrong type is left out, so that it hides no problem of another key. Problems of
+    ``base`` itself are not reported.
     """
     yield from find_key_problems(values, source)
     valid = _read_valid_keys(values, source)
     given = set(map(get_field_name, values)) if isinstance(values, Mapping) else set()
-    # Half a description of a table would lead to problems that it does not have.
+    # A record model without its field map, or the reverse, would cause problems that are not real.
     is_table_known = not (given - valid.keys()) & {"record_model", "field_map"}
     find = find_reference_problems if is_table_known else find_function_problems
     known = set(find(base, source))
-    yield from (each for each in find(base.lay(valid), source) if each not in known)
+    yield from (each for each in find(base.merge(valid), source) if each not in known)
 
 
 def require_valid(
     values: Mapping[str, Any], *, base: DashboardConfig, source: Source
 ) -> DashboardConfig:
-    """Return a dict of keys laid over ``base``, which has been checked.
+    """Return ``base``, which has been checked, with a dict of keys merged into it.
 
     Raises:
         ImproperlyConfigured: at the first problem.
     """
-    refuse(find_key_problems(values, source))
-    config = base.lay(read_keys(values))
+    raise_first(find_key_problems(values, source))
+    config = base.merge(read_keys(values))
     _require_valid_references(config, source)
     return config
 
 
 @lru_cache(maxsize=128)
 def _require_valid_references(config: DashboardConfig, source: Source) -> None:
-    refuse(find_reference_problems(config, source))
+    raise_first(find_reference_problems(config, source))
 
 
 setting.clear_when_settings_change(
@@ -109,7 +109,7 @@ def _find_key_problem(key: object, value: object, source: Source) -> Problem | N
         return Problem(
             id="powercrud_tracking.E002",
             message=f"{source.name} has an unknown key {key!r}.",
-            hint=get_guess(
+            hint=get_suggestion(
                 str(key).upper(), source.keys, f"The keys are {', '.join(sorted(source.keys))}."
             ),
         )

@@ -12,7 +12,7 @@ from django.db import DataError, IntegrityError, models, router, transaction
 from django_q.models import Task
 
 from powercrud_tracking.config.dashboard_config import DashboardConfig
-from powercrud_tracking.config.problems import Source, get_guess, refuse
+from powercrud_tracking.config.problems import Source, get_suggestion, raise_first
 from powercrud_tracking.config.references import find_reference_problems
 from powercrud_tracking.lifecycle import Status
 from powercrud_tracking.maintenance.imported import Facts, ImportedTasks
@@ -82,7 +82,9 @@ def _get_old_map(old: DashboardConfig) -> RecordMap:
         ImproperlyConfigured: there is no such table or field.
     """
     source = Source(name=f"backfill from {old.record_model}")
-    refuse(each for each in find_reference_problems(old, source) if each.id in _READING_PROBLEMS)
+    raise_first(
+        each for each in find_reference_problems(old, source) if each.id in _READING_PROBLEMS
+    )
     record_map = get_record_map(old)
     for logical in ("task_name", "status"):
         if logical not in record_map.fields:
@@ -102,7 +104,7 @@ def _get_statuses(statuses: Mapping[str, str]) -> dict[str, Status]:
     """
     for word, status in statuses.items():
         if status not in Status.values:
-            guess = get_guess(status, Status.values, f"The statuses are {', '.join(Status)}.")
+            guess = get_suggestion(status, Status.values, f"The statuses are {', '.join(Status)}.")
             raise ImproperlyConfigured(f"{word!r} cannot mean {status!r}. {guess}")
     known = {status.value: status.value for status in Status} | {**statuses}
     return {word.lower(): Status(status) for word, status in known.items()}

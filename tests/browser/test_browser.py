@@ -103,7 +103,9 @@ class TestBulkUpdate:
         wait_for_status(page, "Succeeded", seconds=3 * SECONDS)
 
         assert loads == []
-        assert page.locator("#tracking-said").inner_text() == "Recalculate prices: Succeeded"
+        assert (
+            page.locator("#tracking-announcement").inner_text() == "Recalculate prices: Succeeded"
+        )
         assert page.get_by_text("Arguments and result").is_visible()
 
 

@@ -46,7 +46,9 @@ class TestLive:
         row.filter(has_text="Succeeded").wait_for(timeout=4 * SECONDS * 1000)
 
         assert loads == []
-        assert "Recalculate prices: Succeeded" in page.locator("#tracking-said").inner_text()
+        assert (
+            "Recalculate prices: Succeeded" in page.locator("#tracking-announcement").inner_text()
+        )
 
     def test_new_tasks_are_announced_and_shift_nothing(self, visit):
         starter, watcher = visit("admin"), visit("admin")

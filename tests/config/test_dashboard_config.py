@@ -239,7 +239,7 @@ class TestLay:
             field_map={"user": "a", "objects": "b"}, retention_days={"success": 1}, redact=["pin"]
         )
 
-        config = below.lay(
+        config = below.merge(
             {
                 "field_map": {"affected": "c", "message": None},
                 "retention_days": {"lost": 2},
@@ -260,7 +260,7 @@ class TestLay:
         ],
     )
     def test_what_is_no_dict_replaces_a_dict(self, below, above, days):
-        config = DashboardConfig(retention_days=below).lay({"retention_days": above})
+        config = DashboardConfig(retention_days=below).merge({"retention_days": above})
 
         assert config.retention_days == days
 
@@ -272,7 +272,9 @@ class TestLay:
             payload_limit=1024,
         )
 
-        config = below.lay({"record_model": "project.BespokeRecord", "field_map": {"user": "note"}})
+        config = below.merge(
+            {"record_model": "project.BespokeRecord", "field_map": {"user": "note"}}
+        )
 
         assert config.field_map == {"user": "note"}
         assert config.create_defaults == {}
@@ -283,14 +285,14 @@ class TestLay:
             record_model="project.InheritedRecord", create_defaults={"tenant": "north"}
         )
 
-        config = below.lay({"record_model": "project.InheritedRecord"})
+        config = below.merge({"record_model": "project.InheritedRecord"})
 
         assert config == below
 
     def test_the_layer_below_stays_as_it_was(self):
         below = DashboardConfig(field_map={"user": "a"})
 
-        below.lay({"field_map": {"message": "b"}})
+        below.merge({"field_map": {"message": "b"}})
 
         assert below.field_map == {"user": "a"}
 
@@ -302,7 +304,7 @@ class TestLay:
     def test_differences_are_this_ones_values(self):
         base = DashboardConfig()
 
-        differences = base.lay({"payload_limit": 1024}).get_differences(base)
+        differences = base.merge({"payload_limit": 1024}).get_differences(base)
 
         assert differences == {"payload_limit": 1024}
 

@@ -13,7 +13,7 @@ from powercrud_tracking.config.dashboard_config import (
     DashboardConfig,
 )
 from powercrud_tracking.config.keys import VIEW_KEYS
-from powercrud_tracking.config.problems import Problem, Source, get_guess, refuse
+from powercrud_tracking.config.problems import Problem, Source, get_suggestion, raise_first
 from powercrud_tracking.config.validation import (
     find_key_problems,
     find_problems,
@@ -31,7 +31,10 @@ INFINITY = float("inf")
 FUNCTION = "a dotted path such as 'shop.tracking.label' or None"
 DEFAULTS = "a dict of field names to values or a dotted path such as 'shop.tracking.label'"
 MAP = "a dict of logical names to field names or None"
-DAYS = "a whole number of days up to 36500, None, or a dict of failed, lost, success to such"
+DAYS = (
+    "a whole number of days up to 36500, None, or a dict of failed, lost, success to numbers of "
+    "days"
+)
 
 
 def params(key, wanted, *values):
@@ -328,7 +331,7 @@ class TestProblems:
         assert str(problem) == "It is red. Paint it."
 
     def test_nothing_wrong_is_not_refused(self):
-        assert refuse([]) is None
+        assert raise_first([]) is None
 
     @pytest.mark.parametrize(
         ("word", "hint"),
@@ -339,4 +342,4 @@ class TestProblems:
         ],
     )
     def test_a_guess_is_made_only_where_one_is_near(self, word, hint):
-        assert get_guess(word, {"status", "message"}, "Look it up.") == hint
+        assert get_suggestion(word, {"status", "message"}, "Look it up.") == hint

@@ -1,7 +1,7 @@
 """Both guides, followed to the letter on tables that have rows already, with real clusters."""
 
 import pytest
-from powercrud.async_dashboard import ModelTrackingAsyncManager as PowercrudsTracker
+from powercrud.async_dashboard import ModelTrackingAsyncManager as PowerCRUDTracker
 
 from powercrud_tracking.managers import ModelTrackingAsyncManager
 from tests.support.migrating import Shop, read_guide
@@ -397,7 +397,7 @@ class TestFromPowercrud:
         names = ("_field", "_get_or_create_record", "_maybe_set", "_prepare_field_value")
 
         for name in (*names, "_resolve_model"):
-            assert hasattr(PowercrudsTracker, name)
+            assert hasattr(PowerCRUDTracker, name)
             assert not hasattr(ModelTrackingAsyncManager, name)
 
     def test_every_block_of_the_guide_has_been_followed(self):

@@ -165,9 +165,9 @@ class TestTasksQueuedBefore:
             record_model="project.BespokeRecord",
             field_map={"task_name": "key", "status": "state"},
         )
-        travelling = manager.get_travelling()
+        reference = manager.get_manager_reference()
         manager.launch_async_task(
-            "powercrud.tasks.bulk_delete_task", "project.Widget", [], None, NAME, **travelling
+            "powercrud.tasks.bulk_delete_task", "project.Widget", [], None, NAME, **reference
         )
         queued = OrmQ.objects.get()
         package = SignedPackage.loads(queued.payload)
@@ -275,6 +275,6 @@ class TestPackageKey:
     def test_a_receiver_of_somebody_else_does_not_either(self):
         package = make_package(powercrud_tracking={"manager_class": "os.system"})
 
-        receivers.add_travelling(task=package)
+        receivers.add_manager_reference(task=package)
 
         assert receivers.PACKAGE_KEY not in package

@@ -152,7 +152,8 @@ class TestReconcile:
     def test_the_end_of_a_task_that_names_another_table_is_recorded_here(self):
         make_row("moved", Status.PENDING)
         make_result(
-            "moved", kwargs=get_manager(record_model="project.InheritedRecord").get_travelling()
+            "moved",
+            kwargs=get_manager(record_model="project.InheritedRecord").get_manager_reference(),
         )
 
         report = upkeep.reconcile()

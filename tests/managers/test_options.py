@@ -6,7 +6,7 @@ from django.test import override_settings
 from powercrud.async_manager import AsyncManager
 
 from powercrud_tracking import managers
-from powercrud_tracking.config import travel
+from powercrud_tracking.config import packing
 from powercrud_tracking.config.dashboard_config import DashboardConfig
 from powercrud_tracking.managers import ModelTrackingAsyncManager
 
@@ -51,7 +51,7 @@ class TestConfig:
         path = "powercrud_tracking.factory.DashboardManager"
 
         manager = AsyncManager.resolve_manager(
-            path, config=travel.sign({"PAYLOAD_LIMIT": 100}, path=path)
+            path, config=packing.sign({"PAYLOAD_LIMIT": 100}, path=path)
         )
 
         assert isinstance(manager, ModelTrackingAsyncManager)

@@ -99,7 +99,7 @@ class TestReceiversBesideALock:
     def package(self):
         manager = get_manager(progress_interval=60)
         manager.async_task_lifecycle("create", NAME)
-        return make_ended_package(powercrud_tracking=manager.get_travelling())
+        return make_ended_package(powercrud_tracking=manager.get_manager_reference())
 
     def measure(self, function, package):
         started = monotonic()

@@ -25,7 +25,7 @@ LANGUAGES = {"de": "German", "es": "Spanish", "fr": "French", "ja": "Japanese"}
 PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%%")
 SPOKEN = {"alt", "aria-label", "content-label", "data-copied", "data-label", "data-selected"} | {
     "data-text",
-    "data-told",
+    "data-announcement",
     "label",
     "placeholder",
     "title",

@@ -1,36 +1,36 @@
 // Polling and copy buttons of the pages. Without this script the pages work, but do not update.
 "use strict";
 
-// An element with data-poll asks its server every so many seconds for what has changed. htmx puts
-// the answer in its place; when to ask, and what about, is decided here.
+// An element with data-poll=SECONDS requests changes from the server at that interval. htmx sends
+// the request and swaps the response; this script decides when, and for which rows.
 (() => {
-  const LONGEST = 30;
-  const READ = "[data-row]:focus-within, .tracking-overview details[open], .tracking-overview :focus-visible";
+  const MAX_DELAY = 30;
+  const IN_USE = "[data-row]:focus-within, .tracking-overview details[open], .tracking-overview :focus-visible";
 
   function start(region) {
-    const pace = Number(region.dataset.poll);
-    const said = document.getElementById("tracking-said");
+    const interval = Number(region.dataset.poll);
+    const announcement = document.getElementById("tracking-announcement");
     const paused = document.getElementById("tracking-paused");
-    let wait = pace;
+    let delay = interval;
     let token = "";
     let timer = null;
     let before = new Map();
 
     const getStatuses = () =>
-      new Map([...document.querySelectorAll("[data-told]")].map((each) => [each.id, each.dataset.status]));
+      new Map([...document.querySelectorAll("[data-announcement]")].map((each) => [each.id, each.dataset.status]));
     const isDone = () => !region.isConnected || !(region.dataset.first || document.querySelector("[data-open]"));
 
-    // A login page, for example, to which the server has redirected the request.
-    const isElsewhere = ({ responseURL }) => responseURL && new URL(responseURL).pathname !== location.pathname;
+    // The server has redirected the request, for example to a login page.
+    const isRedirected = ({ responseURL }) => responseURL && new URL(responseURL).pathname !== location.pathname;
 
-    function plan(seconds) {
+    function schedule(seconds) {
       clearTimeout(timer);
-      if (!isDone()) timer = setTimeout(ask, seconds * 1000);
+      if (!isDone()) timer = setTimeout(poll, seconds * 1000);
     }
 
-    function ask() {
+    function poll() {
       // Do not update what the user is interacting with, nor a hidden tab.
-      if (document.hidden || document.querySelector(READ)) return plan(pace);
+      if (document.hidden || document.querySelector(IN_USE)) return schedule(interval);
       htmx.trigger(region, "tracking-poll");
     }
 
@@ -45,29 +45,29 @@
     document.addEventListener("htmx:beforeSwap", (event) => {
       const { xhr, requestConfig } = event.detail;
       if (requestConfig.elt !== region) return;
-      if (xhr.status === 304 || isElsewhere(xhr)) event.detail.shouldSwap = false;
+      if (xhr.status === 304 || isRedirected(xhr)) event.detail.shouldSwap = false;
     });
 
     region.addEventListener("htmx:afterRequest", (event) => {
       const { xhr, xhr: { status } } = event.detail;
-      const isRefused = isElsewhere(xhr) || [401, 403, 404].includes(status);
+      const isRefused = isRedirected(xhr) || [401, 403, 404].includes(status);
       const isAnswered = !isRefused && (status === 304 || (status >= 200 && status < 300));
       if (isAnswered) token = xhr.getResponseHeader("ETag") ?? "";
-      wait = isAnswered ? pace : Math.min(wait * 2, LONGEST);
+      delay = isAnswered ? interval : Math.min(delay * 2, MAX_DELAY);
       paused.textContent = isAnswered ? "" : isRefused ? paused.dataset.refused : paused.dataset.text;
       const after = getStatuses();
       const changed = [...after].filter(([id, now]) => before.has(id) && before.get(id) !== now);
       if (changed.length) {
-        said.textContent = changed.map(([id]) => document.getElementById(id).dataset.told).join(", ");
+        announcement.textContent = changed.map(([id]) => document.getElementById(id).dataset.announcement).join(", ");
       }
-      plan(wait);
+      schedule(delay);
     });
 
     document.addEventListener("visibilitychange", () => {
-      if (!document.hidden) plan(0);
+      if (!document.hidden) schedule(0);
     });
 
-    plan(pace);
+    schedule(interval);
   }
 
   function startAll() {
@@ -80,22 +80,22 @@
 
 // Copy buttons: <button data-copy-from="ID" data-copied="..." data-selected="..." hidden>.
 (() => {
-  const told = document.createElement("p");
-  told.className = "tracking-unseen";
-  told.setAttribute("role", "status");
+  const status = document.createElement("p");
+  status.className = "tracking-unseen";
+  status.setAttribute("role", "status");
 
-  const show = (root) => {
+  const showButtons = (root) => {
     for (const button of root.querySelectorAll("[data-copy-from][hidden]")) button.hidden = false;
   };
 
-  const tell = (button, words) => {
+  const showResult = (button, text) => {
     const label = button.dataset.label ?? button.textContent;
     button.dataset.label = label;
-    button.textContent = told.textContent = words;
+    button.textContent = status.textContent = text;
     clearTimeout(Number(button.dataset.timer));
     button.dataset.timer = setTimeout(() => {
       button.textContent = label;
-      told.textContent = "";
+      status.textContent = "";
     }, 3000);
   };
 
@@ -104,12 +104,12 @@
     if (!source) return;
     try {
       await navigator.clipboard.writeText(source.textContent);
-      tell(button, button.dataset.copied);
+      showResult(button, button.dataset.copied);
     } catch {
       // No clipboard without HTTPS, or access was denied: select the text, ready to be copied.
       getSelection().selectAllChildren(source);
       source.focus();
-      tell(button, button.dataset.selected);
+      showResult(button, button.dataset.selected);
     }
   };
 
@@ -118,7 +118,7 @@
     if (button) copy(button);
   });
   // Enable the copy buttons in content that htmx inserts later.
-  document.addEventListener("htmx:load", (event) => show(event.target));
-  (document.querySelector(".tracking") ?? document.body).append(told);
-  show(document);
+  document.addEventListener("htmx:load", (event) => showButtons(event.target));
+  (document.querySelector(".tracking") ?? document.body).append(status);
+  showButtons(document);
 })();

@@ -6,7 +6,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
 from powercrud_tracking import factory
-from powercrud_tracking.config import travel
+from powercrud_tracking.config import packing
 from powercrud_tracking.config.dashboard_config import DashboardConfig, get_config
 from powercrud_tracking.managers import ModelTrackingAsyncManager
 from powercrud_tracking.models import AsyncTaskRecord
@@ -28,12 +28,12 @@ def log(caplog):
 
 
 def pack(config, base):
-    return travel.pack(config, base, path=MANAGER)
+    return packing.pack(config, base, path=MANAGER)
 
 
 def unpack(packed, base):
     """Unpack a configuration as our own launch has signed it."""
-    return travel.unpack(travel.sign(packed, path=MANAGER), base, path=MANAGER)
+    return packing.unpack(packing.sign(packed, path=MANAGER), base, path=MANAGER)
 
 
 def say(log):
@@ -49,7 +49,9 @@ def get_other_settings(theirs, ours):
 
 class TestPack:
     def test_only_what_differs_travels_as_plain_json(self):
-        config = BASE.lay({**OTHER_TABLE, "redact": ["pin"], "format_user": PATH, "lost_after": 9})
+        config = BASE.merge(
+            {**OTHER_TABLE, "redact": ["pin"], "format_user": PATH, "lost_after": 9}
+        )
 
         packed = pack(config, BASE)
 
@@ -66,10 +68,10 @@ class TestPack:
     def test_where_nothing_differs_only_fingerprint_and_signature_travel(self):
         packed = pack(BASE, BASE)
 
-        assert packed == travel.sign({"fingerprint": BASE.fingerprint}, path=MANAGER)
+        assert packed == packing.sign({"fingerprint": BASE.fingerprint}, path=MANAGER)
 
     def test_it_is_the_same_at_every_launch(self):
-        config = BASE.lay({"format_user": PATH})
+        config = BASE.merge({"format_user": PATH})
 
         assert pack(config, BASE) == pack(config, BASE)
 
@@ -84,7 +86,7 @@ class TestPack:
         ],
     )
     def test_what_is_no_json_refuses_and_is_named(self, key, value):
-        config = BASE.lay({key: value})
+        config = BASE.merge({key: value})
 
         with pytest.raises(ImproperlyConfigured) as refusal:
             pack(config, BASE)
@@ -130,8 +132,8 @@ class TestUnpack:
         ],
     )
     def test_what_was_packed_arrives_the_same(self, log, below, layer):
-        base = BASE.lay(below)
-        config = base.lay(layer)
+        base = BASE.merge(below)
+        config = base.merge(layer)
 
         arrived = unpack(json.loads(json.dumps(pack(config, base))), base)
 
@@ -147,7 +149,7 @@ class TestUnpack:
         assert arrived == BASE.replace({"payload_limit": 1024})
         assert say(log)[0].startswith(
             "Left out COLOUR of a task's configuration: "
-            "The configuration that came with a task has an unknown key 'COLOUR'. The keys are"
+            "The configuration in a task has an unknown key 'COLOUR'. The keys are"
         )
         assert say(log)[1:] == [get_other_settings("f1", arrived.fingerprint)]
 
@@ -167,8 +169,8 @@ class TestUnpack:
             "there is no such logical name here."
         )
 
-    def test_a_table_that_is_not_here_costs_its_map_and_defaults_too(self, log):
-        base = BASE.lay(
+    def test_an_unknown_record_model_is_left_out_with_its_field_map_and_create_defaults(self, log):
+        base = BASE.merge(
             {"record_model": "project.InheritedRecord", "create_defaults": {"tenant": "north"}}
         )
         packed = {
@@ -184,7 +186,7 @@ class TestUnpack:
         assert arrived == base.replace({"payload_limit": 1024})
         assert say(log)[0].startswith(
             "Left out RECORD_MODEL and FIELD_MAP of a task's configuration: The configuration "
-            "that came with a task['RECORD_MODEL'] names 'shop.NewRecord', which is no installed "
+            "in a task['RECORD_MODEL'] names 'shop.NewRecord', which is no installed "
             "model."
         )
 
@@ -197,21 +199,21 @@ class TestUnpack:
 
         arrived = unpack(packed, BASE)
 
-        assert arrived == BASE.lay({"record_model": "project.InheritedRecord"})
+        assert arrived == BASE.merge({"record_model": "project.InheritedRecord"})
         assert say(log)[0].startswith(
-            "Left out CREATE_DEFAULTS of a task's configuration: The configuration that came "
-            "with a task['CREATE_DEFAULTS'] sets 'region', but project.InheritedRecord has no such "
+            "Left out CREATE_DEFAULTS of a task's configuration: The configuration in "
+            "a task['CREATE_DEFAULTS'] sets 'region', but project.InheritedRecord has no such "
             "field."
         )
 
     def test_defaults_of_the_setting_that_do_not_fit_the_table_are_left_out(self):
-        base = BASE.lay(
+        base = BASE.merge(
             {"record_model": "project.InheritedRecord", "create_defaults": {"tenant": "north"}}
         )
 
         arrived = unpack({"RECORD_MODEL": "project.NameOnlyRecord", "fingerprint": "f5"}, base)
 
-        assert arrived == BASE.lay({"record_model": "project.NameOnlyRecord"})
+        assert arrived == BASE.merge({"record_model": "project.NameOnlyRecord"})
 
     def test_other_settings_are_told_once_by_both_fingerprints(self, log):
         unpack({"fingerprint": "f6"}, BASE)
@@ -240,19 +242,19 @@ class TestUnpack:
     def test_a_manager_built_from_what_travelled_never_raises(self, log, manager, packed):
         packed = {**packed, "fingerprint": ["odd"]}
 
-        config = manager(travel.sign(packed, path=travel.get_path(manager))).config
+        config = manager(packing.sign(packed, path=packing.get_path(manager))).config
 
         assert config == get_config()
         assert any(text.startswith("Left out ") for text in say(log))
 
 
 class TestSignature:
-    SIGNED = travel.sign({"FORMAT_USER": PATH, "PAYLOAD_LIMIT": 4096}, path=MANAGER)
+    SIGNED = packing.sign({"FORMAT_USER": PATH, "PAYLOAD_LIMIT": 4096}, path=MANAGER)
 
     def test_what_is_signed_is_used(self, log):
-        config = travel.unpack(self.SIGNED, BASE, path=MANAGER)
+        config = packing.unpack(self.SIGNED, BASE, path=MANAGER)
 
-        assert config == BASE.lay({"format_user": PATH, "payload_limit": 4096})
+        assert config == BASE.merge({"format_user": PATH, "payload_limit": 4096})
         assert say(log) == []
 
     @pytest.mark.parametrize(
@@ -272,7 +274,7 @@ class TestSignature:
         ids=str,
     )
     def test_anything_changed_is_used_no_more(self, changed, log):
-        config = travel.unpack({**self.SIGNED, **changed}, BASE, path=MANAGER)
+        config = packing.unpack({**self.SIGNED, **changed}, BASE, path=MANAGER)
 
         assert config == BASE
         assert len(say(log)) == 1
@@ -280,32 +282,32 @@ class TestSignature:
     def test_a_key_that_is_missing_is_a_change(self):
         packed = {key: value for key, value in self.SIGNED.items() if key != "PAYLOAD_LIMIT"}
 
-        assert not travel.is_signed(packed, path=MANAGER)
+        assert not packing.is_signed(packed, path=MANAGER)
 
     def test_a_signature_is_of_no_use_in_another_configuration(self):
-        other = travel.sign({"FORMAT_USER": PATH}, path=MANAGER)
+        other = packing.sign({"FORMAT_USER": PATH}, path=MANAGER)
 
-        assert not travel.is_signed({**self.SIGNED, "signature": other["signature"]}, path=MANAGER)
+        assert not packing.is_signed({**self.SIGNED, "signature": other["signature"]}, path=MANAGER)
 
     def test_a_signature_is_of_no_use_for_another_class(self):
-        assert not travel.is_signed(self.SIGNED, path=factory.PATH)
+        assert not packing.is_signed(self.SIGNED, path=factory.PATH)
 
     def test_values_that_refer_to_themselves_are_not_signed(self):
         circular = {"signature": self.SIGNED["signature"]}
         circular["CREATE_DEFAULTS"] = circular
 
-        assert not travel.is_signed(circular, path=MANAGER)
+        assert not packing.is_signed(circular, path=MANAGER)
 
     def test_a_rotated_key_is_still_valid_and_a_removed_one_is_not(self, settings):
         settings.SECRET_KEY, old = "new", settings.SECRET_KEY
-        without = travel.is_signed(self.SIGNED, path=MANAGER)
+        without = packing.is_signed(self.SIGNED, path=MANAGER)
         settings.SECRET_KEY_FALLBACKS = [old]
 
         assert not without
-        assert travel.is_signed(self.SIGNED, path=MANAGER)
+        assert packing.is_signed(self.SIGNED, path=MANAGER)
 
     def test_the_order_of_its_keys_does_not_matter(self):
-        assert travel.is_signed(dict(reversed(self.SIGNED.items())), path=MANAGER)
+        assert packing.is_signed(dict(reversed(self.SIGNED.items())), path=MANAGER)
 
     @pytest.mark.parametrize("key", ["RECORD_MODEL", "record_model_path"])
     def test_of_an_unsigned_one_a_table_of_tasks_is_used_and_nothing_else(self, log, key):
@@ -317,9 +319,9 @@ class TestSignature:
             "fingerprint": "f7",
         }
 
-        config = travel.unpack(packed, BASE, path=MANAGER)
+        config = packing.unpack(packed, BASE, path=MANAGER)
 
-        assert config == BASE.lay({"record_model": "project.InheritedRecord"})
+        assert config == BASE.merge({"record_model": "project.InheritedRecord"})
         assert len(say(log)) == 1
 
     @pytest.mark.parametrize(
@@ -331,11 +333,11 @@ class TestSignature:
     def test_of_an_unsigned_one_no_other_table_is_used(self, model, key):
         packed = {key: model, "FIELD_MAP": {"task_name": "name"}}
 
-        assert travel.unpack(packed, BASE, path=MANAGER) == BASE
+        assert packing.unpack(packed, BASE, path=MANAGER) == BASE
 
     @pytest.mark.parametrize("packed", [{}, {"fingerprint": BASE.fingerprint}], ids=str)
     def test_an_unsigned_one_that_changes_nothing_is_not_logged(self, packed, log):
-        assert travel.unpack(packed, BASE, path=MANAGER) == BASE
+        assert packing.unpack(packed, BASE, path=MANAGER) == BASE
         assert say(log) == []
 
 
@@ -365,7 +367,7 @@ class TestLaunch:
             def failed_result(self, func, result):
                 return result == "no"
 
-        travelling = Manager().get_travelling()["manager_config"]
+        travelling = Manager().get_manager_reference()["manager_config"]
 
         assert set(travelling) == {"fingerprint", "signature"}
 
@@ -376,7 +378,7 @@ class TestLaunch:
 
         launching = Manager(field_map={"message": "note"}, payload_limit=1024)
 
-        arrived = Manager(launching.get_travelling()["manager_config"])
+        arrived = Manager(launching.get_manager_reference()["manager_config"])
 
         assert arrived.config == launching.config
         assert say(log) == []
@@ -385,7 +387,7 @@ class TestLaunch:
         with override_settings(POWERCRUD_ASYNC_DASHBOARD={"PAYLOAD_LIMIT": 4096}):
             launching = ModelTrackingAsyncManager(DashboardConfig(**OTHER_TABLE))
 
-            arrived = ModelTrackingAsyncManager(launching.get_travelling()["manager_config"])
+            arrived = ModelTrackingAsyncManager(launching.get_manager_reference()["manager_config"])
 
         assert arrived.config == launching.config
         assert say(log) == []

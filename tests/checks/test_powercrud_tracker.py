@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from django.core import checks
-from powercrud.async_dashboard import ModelTrackingAsyncManager as PowercrudsTracker
+from powercrud.async_dashboard import ModelTrackingAsyncManager as PowerCRUDTracker
 from powercrud.async_manager import AsyncManager
 from powercrud.mixins.async_mixin import AsyncMixin
 
@@ -17,7 +17,7 @@ from powercrud_tracking.mixins import AsyncDashboardMixin
 ROOT = Path(__file__).parents[2]
 
 
-class OldTracker(PowercrudsTracker):
+class OldTracker(PowerCRUDTracker):
     """A project's subclass of PowerCRUD's own tracker."""
 
     record_model_path = "project.InheritedRecord"
@@ -33,7 +33,7 @@ class TestCheckMigration:
     def find_of(self, name):
         return [found for found in check_migration() if found.msg.startswith(f"{name} ")]
 
-    @pytest.mark.parametrize("tracker", [PowercrudsTracker, OldTracker])
+    @pytest.mark.parametrize("tracker", [PowerCRUDTracker, OldTracker])
     def test_the_default_is_named_with_its_class_and_the_guide(self, settings, tracker):
         path = f"{tracker.__module__}.{tracker.__qualname__}"
         settings.POWERCRUD_SETTINGS = {"ASYNC_MANAGER_DEFAULT": {"manager_class": path}}
@@ -52,7 +52,7 @@ class TestCheckMigration:
         "attributes",
         [
             {"async_manager_class": OldTracker},
-            {"async_manager_class_path": "tests.checks.test_powercruds_tracker.OldTracker"},
+            {"async_manager_class_path": "tests.checks.test_powercrud_tracker.OldTracker"},
         ],
         ids=lambda attributes: next(iter(attributes)),
     )
@@ -61,7 +61,7 @@ class TestCheckMigration:
 
         assert [found.msg for found in self.find_of(view.__name__)][-1] == (
             "OldView still records with PowerCRUD's own tracker, "
-            "tests.checks.test_powercruds_tracker.OldTracker, beside powercrud_tracking."
+            "tests.checks.test_powercrud_tracker.OldTracker, beside powercrud_tracking."
         )
 
     @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ class TestCheckMigration:
             async_manager_class = OldTracker
 
         inheriting = type("InheritingView", (BaseView,), {})
-        further = type("FurtherView", (inheriting,), {"async_manager_class": PowercrudsTracker})
+        further = type("FurtherView", (inheriting,), {"async_manager_class": PowerCRUDTracker})
 
         assert len(self.find_of("BaseView")) == 1
         assert self.find_of(inheriting.__name__) == []

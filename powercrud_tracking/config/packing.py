@@ -1,8 +1,8 @@
-"""Send a configuration along with a task, so that the worker builds the same manager.
+"""Pack a configuration into a task, so that the worker builds the same manager.
 
-Some of it travels among the arguments of the task, where anybody who queues a task can write
-anything: PowerCRUD's hook and bulk workers see nothing else. It is signed, and without a valid
-signature it is not used: it could name any function to be called, or any table to be written.
+PowerCRUD's hook and bulk workers read it from the arguments of the task, where anybody who queues
+a task can write anything. Therefore it is signed, and not used without a valid signature: it could
+name any function to be called, or any table to be written.
 """
 
 import json
@@ -30,14 +30,14 @@ from powercrud_tracking.config.validation import find_key_problems
 logger = logging.getLogger("powercrud_tracking")
 
 PACKAGE_KEY = "powercrud_tracking"
-"""The top-level key of a queued package. ``async_task()`` lets nobody set it by an argument, and
-django-q2 signs the package and carries it to the worker and the monitor."""
+"""The top-level key of a queued package. No argument of ``async_task()`` can set it, and django-q2
+signs the package and hands it to the worker and the monitor."""
 
 SIGNATURE = "signature"
-"""The reserved key that holds the signature of a configuration that travels."""
+"""The reserved key that holds the signature of a packed configuration."""
 
 _SALT = "powercrud_tracking.manager_config"
-_SOURCE = Source(name="The configuration that came with a task", keys=VIEW_KEYS, in_python=True)
+_SOURCE = Source(name="The configuration in a task", keys=VIEW_KEYS, in_python=True)
 _RECORDING = tuple(name for name in FIELD_NAMES if name.upper() in VIEW_KEYS)
 
 _TABLE = ("record_model", "field_map")
@@ -50,21 +50,23 @@ def get_path(manager_class: type) -> str:
 
 
 def pack(config: DashboardConfig, base: DashboardConfig, *, path: str) -> dict[str, Any]:
-    """Return as plain JSON what a worker that has ``base`` needs to build ``config``.
+    """Return the keys of ``config`` that differ from ``base``, as plain JSON, and the fingerprint.
 
-    Only what recording uses. The fingerprint tells the worker whether it built the same.
+    Only the keys that recording uses. The worker compares the fingerprint with that of the
+    configuration it has built.
 
     Args:
         config: the configuration of the manager that launches.
-        base: what the worker has: the settings, and the attributes of the manager's class.
+        base: the configuration of the worker: the settings and the attributes of the manager's
+            class.
         path: the dotted path of the manager's class.
 
     Raises:
         ImproperlyConfigured: a value is not JSON, so that no worker could build the manager.
     """
     differing = config.get_differences(base)
-    travelling = {name: differing[name] for name in _RECORDING if name in differing}
-    for name, value in travelling.items():
+    overrides = {name: differing[name] for name in _RECORDING if name in differing}
+    for name, value in overrides.items():
         if not _is_json(value):
             raise ImproperlyConfigured(
                 f"A task cannot be launched by a manager whose {name.upper()} is {value!r}: "
@@ -73,9 +75,9 @@ def pack(config: DashboardConfig, base: DashboardConfig, *, path: str) -> dict[s
             )
     packed = {
         name.upper(): list(value) if isinstance(value, tuple) else value
-        for name, value in travelling.items()
+        for name, value in overrides.items()
     }
-    fingerprint = base.replace(travelling).fingerprint
+    fingerprint = base.replace(overrides).fingerprint
     return sign({**packed, FINGERPRINT: fingerprint}, path=path)
 
 
@@ -83,7 +85,7 @@ def sign(packed: Mapping[str, Any], *, path: str) -> dict[str, Any]:
     """Return a configuration with its signature.
 
     Args:
-        packed: the configuration, which has not come from the arguments of a task.
+        packed: the configuration; never one that was read from the arguments of a task.
         path: the dotted path of the manager's class, which is signed too.
     """
     unsigned = {key: value for key, value in packed.items() if key != SIGNATURE}
@@ -91,7 +93,7 @@ def sign(packed: Mapping[str, Any], *, path: str) -> dict[str, Any]:
 
 
 def is_signed(packed: object, *, path: str) -> bool:
-    """Return whether ``sign()`` has signed this, as it is, for the manager class of this path.
+    """Return whether a configuration was signed by ``sign()`` for this path and not changed since.
 
     A signature made with one of ``SECRET_KEY_FALLBACKS`` is valid.
     """
@@ -111,19 +113,19 @@ def _write(unsigned: Mapping[str, Any], path: str) -> str:
 
 
 def unpack(packed: Mapping[str, Any], base: DashboardConfig, *, path: str) -> DashboardConfig:
-    """Return the configuration that travelled, as far as this process understands it.
+    """Return the configuration that was packed, as far as this process knows its keys and paths.
 
-    It never raises for what travelled: during a rolling deploy a worker may not know a key
-    or a path yet. What it does not know it leaves out and logs.
+    It never raises for a packed value: during a rolling deploy a worker may not know a key or a
+    path yet. Unknown keys and paths are left out and logged.
 
     Args:
-        packed: what ``pack()`` made. Of anything else at most ``RECORD_MODEL`` is used, so that
-            a task that was queued before its configuration was signed ends in its row.
+        packed: the result of ``pack()``. Of an unsigned configuration at most ``RECORD_MODEL`` is
+            used, so that a task that was queued by an older version ends in its row.
         base: the settings, and the attributes of the manager's class.
         path: the dotted path of the manager's class.
     """
     if not is_signed(packed, path=path):
-        return _lay_unsigned(packed, base, path)
+        return _merge_unsigned(packed, base, path)
     values: dict[str, Any] = {}
     for key, value in packed.items():
         if key in {FINGERPRINT, SIGNATURE}:
@@ -132,11 +134,11 @@ def unpack(packed: Mapping[str, Any], base: DashboardConfig, *, path: str) -> Da
             values |= read_keys({key: value})
     if "field_map" in values:
         values["field_map"] = _read_field_map(values["field_map"])
-    config = _lay_table(base, values)
+    config = _merge_table(base, values)
     for name in _OTHERS:
         if name in values:
             candidate = config.replace({name: values[name]})
-            # The layers below have been checked: what is wrong now came with the task.
+            # The layers below have been checked: a problem here is one of the packed value.
             if not _is_left_out(name.upper(), find_reference_problems(candidate, _SOURCE)):
                 config = candidate
     launched_with = packed.get(FINGERPRINT, config.fingerprint)
@@ -145,7 +147,7 @@ def unpack(packed: Mapping[str, Any], base: DashboardConfig, *, path: str) -> Da
     return config
 
 
-def _lay_unsigned(packed: Mapping[str, Any], base: DashboardConfig, path: str) -> DashboardConfig:
+def _merge_unsigned(packed: Mapping[str, Any], base: DashboardConfig, path: str) -> DashboardConfig:
     if packed.keys() - {FINGERPRINT, SIGNATURE}:
         logger.warning(
             "Ignored the configuration that a task names for %s: it is not signed, or it has been "
@@ -155,16 +157,16 @@ def _lay_unsigned(packed: Mapping[str, Any], base: DashboardConfig, path: str) -
     table = {k: v for k, v in read_keys(packed).items() if k == "record_model"}
     if any(find_key_problems(table, _SOURCE)):
         return base
-    # Without a map only a model with a unique field called task_name is valid: a table of tasks,
-    # and none of users, in which an attacker would like to have a row.
-    config = base.lay(table)
+    # Without a field map only a model with a unique field task_name is valid, so that an attacker
+    # cannot insert a row into a table of users.
+    config = base.merge(table)
     return base if any(find_reference_problems(config, _SOURCE)) else config
 
 
-def _lay_table(base: DashboardConfig, values: dict[str, Any]) -> DashboardConfig:
-    """Return ``base`` with the table that travelled, whose map means nothing without its model.
+def _merge_table(base: DashboardConfig, values: dict[str, Any]) -> DashboardConfig:
+    """Return ``base`` with the record model and the field map of the task, both or neither.
 
-    What the create defaults are then is put into ``values``, or taken out of them.
+    Also set the create defaults for that model in ``values``, or remove them.
     """
     table = {name: values[name] for name in _TABLE if name in values}
     if not table:
@@ -186,7 +188,7 @@ def _is_left_out(what: object, problems: Iterable[object]) -> bool:
 
 
 def _read_field_map(field_map: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Return the part whose logical names this process knows; a map is of use without the rest."""
+    """Return the entries whose logical names this process knows."""
     names = {name: FIELD_ALIASES.get(name, name) for name in field_map}
     return {
         names[name]: field
@@ -197,13 +199,13 @@ def _read_field_map(field_map: Mapping[str, str | None]) -> dict[str, str | None
 
 
 @lru_cache(maxsize=128)
-def _warn_of_other_settings(theirs: str, ours: str) -> None:
+def _warn_of_other_settings(launched_with: str, here: str) -> None:
     """Log a warning once for each pair of fingerprints, not for every task."""
     logger.warning(
         "A task was launched with the tracking configuration %s, this process has %s: "
         "the settings of web and worker differ.",
-        theirs,
-        ours,
+        launched_with,
+        here,
     )
 
 
