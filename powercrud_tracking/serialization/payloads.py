@@ -13,7 +13,7 @@ import json
 from typing import Any
 
 from powercrud_tracking.serialization.json_writer import CIRCULAR, JSONWriter
-from powercrud_tracking.serialization.redaction import SecretKeys
+from powercrud_tracking.serialization.redaction import SecretKeys, may_hold_credentials
 from powercrud_tracking.serialization.texts import (
     ELLIPSIS,
     PLAIN,
@@ -56,7 +56,12 @@ def to_text(value: object, *, limit: int, redact: SecretKeys | None = None) -> s
     A string, and whatever ``to_json`` makes a string of, stays as it is, without quotes, but for
     the secrets in it; anything else becomes JSON.
     """
-    if type(value) is str and len(value) <= limit and PLAIN.match(value):
+    if (
+        type(value) is str
+        and len(value) <= limit
+        and PLAIN.match(value)
+        and not may_hold_credentials(value)
+    ):
         return value
     if not issubclass(type(value), str):
         value = to_json(value, limit=limit, redact=redact)

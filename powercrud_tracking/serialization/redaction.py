@@ -40,6 +40,17 @@ _FLAGS = re.compile(r"^\(\?([imsx]+)\)(.*)$", re.DOTALL)
 
 # The last "@" before the path ends the password. The user stays: it helps to find the account.
 _URL_PASSWORD = re.compile(r'(?<=://)([^\s/:"<>]*):[^\s/"<>]+@')
+# The credentials in "Authorization: Bearer abc". Without the name of the header, a short word after
+# "Bearer" may be prose.
+_CREDENTIALS = re.compile(
+    r"""
+      (?P<header> \bauthori[sz]ation[ ]?:[ ]? )
+      (?: (?P<digest> digest[ ] ) [^\r\n'\\]++
+        | (?P<scheme> (?: basic | bearer | negotiate | token )[ ] )? [^\s,;"'<>\\]++ )
+    | (?P<bearer> \bbearer[ ] ) [\w.~+/=-]{20,}+
+    """,
+    re.VERBOSE | re.IGNORECASE | re.ASCII,
+)
 # A key in front of its value: 'key': in a dict or in JSON (in JSON inside JSON quoted by \"),
 # ('key', in a pair, and key= in a call, a query string or a list of options.
 _KEY = re.compile(
@@ -124,9 +135,10 @@ def _compile_redaction(patterns: tuple[str, ...]) -> SecretKeys | None:
 def redact_text(text: str, redact: SecretKeys | None) -> str:
     """Return ``text`` with the secrets in it replaced by ``MASK``.
 
-    These are the password of an URL (``scheme://user:password@host``), and what follows a
-    matching key: ``'password': 'x'`` as Python and JSON write a dict, ``('password', 'x')``, and
-    ``password=x``. A value is replaced up to the end of its line at most.
+    These are the password of an URL (``scheme://user:password@host``), the credentials in
+    ``Authorization: Bearer x``, and what follows a matching key: ``'password': 'x'`` as Python and
+    JSON write a dict, ``('password', 'x')``, and ``password=x``. A value is replaced up to the end
+    of its line at most.
 
     Args:
         text: any text; the time is proportional to its length.
@@ -136,9 +148,21 @@ def redact_text(text: str, redact: SecretKeys | None) -> str:
         return text
     if "://" in text:
         text = _URL_PASSWORD.sub(rf"\1:{MASK}@", text)
+    if may_hold_credentials(text):
+        text = _CREDENTIALS.sub(_mask_credentials, text)
     if "=" in text or "'" in text or '"' in text:
         text = _redact_values(text, redact)
     return text
+
+
+def may_hold_credentials(text: str) -> bool:
+    """Return whether ``redact_text()`` may find HTTP credentials in a text; this is fast."""
+    lowered = text.lower()
+    return "authori" in lowered or "bearer " in lowered
+
+
+def _mask_credentials(match: re.Match[str]) -> str:
+    return "".join([*filter(None, match.groups()), MASK])
 
 
 def _redact_values(text: str, secret_keys: SecretKeys) -> str:

@@ -15,7 +15,7 @@ _SECRET_ROOM = 512
 _FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
 
 PLAIN = re.compile(r"(?:[\w .,;!?%()#+*-]|[:/](?!/))*+\Z", re.ASCII)
-"""Text in which there is nothing to clean, to mask or to count: each character is one byte."""
+"""Text with nothing to clean, to mask (except HTTP credentials) or to count: one byte each."""
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]+")
 

@@ -74,6 +74,8 @@ FRAGMENTS = [
         "pw=",
         "pw='",
         "pw=[(",
+        "authorization: ",
+        "bearer ",
     ),
     *(
         "'a':",

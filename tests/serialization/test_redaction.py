@@ -176,6 +176,19 @@ class TestText:
             ("{'password': ['hunter2', 'hun", "{'password': '********'"),
             ("password=", "password=********"),
             ("  check(password=ask(\nValueError: no", "  check(password=********\nValueError: no"),
+            ("Authorization: Bearer hunter2", "Authorization: Bearer ********"),
+            ("Authorization: Basic aHVudGVyMg==, b", "Authorization: Basic ********, b"),
+            ("proxy-authorization:hunter2; b", "proxy-authorization:********; b"),
+            ("-H 'Authorization: Token hunter2' a", "-H 'Authorization: Token ********' a"),
+            (
+                'Authorization: Digest username="a", response="hunter2"\nHost: a',
+                "Authorization: Digest ********\nHost: a",
+            ),
+            (
+                r"b'Authorization: Bearer hunter2\r\nHost: a'",
+                r"b'Authorization: Bearer ********\r\nHost: a'",
+            ),
+            ("sent Bearer eyJhbGci.eyJzdWI.SflKxwRJ to a", "sent Bearer ******** to a"),
         ],
     )
     def test_a_secret_in_a_text_is_masked(self, text, expected):
@@ -192,6 +205,9 @@ class TestText:
             '{"url":"http://a:80","mail":"a@b.org"}',
             "ssh://git@host:22/a",
             "Invalid password: too short",
+            "Bearer token is missing",
+            "The bearer of this letter",
+            "The author: Ada",
             "KeyError: 'password'",
             "got an unexpected keyword argument 'token'",
             "fields: ['password', 'price']",
@@ -230,6 +246,11 @@ class TestText:
 
             assert "hunter" not in end
             assert len(end) <= length
+
+    def test_credentials_in_a_plain_progress_text_are_masked(self):
+        text = "sending Authorization: Bearer hunter2"
+
+        assert to_text(text, limit=LIMIT, redact=REDACT) == "sending Authorization: Bearer ********"
 
     def test_without_patterns_no_text_is_redacted(self):
         assert redact_text("password=x a://b:c@d", None) == "password=x a://b:c@d"
