@@ -109,7 +109,7 @@ def _answer(task_name: str, status: Status | None, text: str, url: str) -> HttpR
     # `progress` into the page as HTML.
     if status is None or status is Status.LOST:
         word = pgettext("task", "unknown") if status is None else pgettext("task", "lost")
-        text = f"{word}: {text}".removesuffix(": ")
+        text = gettext("%(label)s: %(value)s") % {"label": word, "value": text} if text else word
         status = Status.FAILED
     progress = escape(text)
     if url:

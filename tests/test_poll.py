@@ -6,6 +6,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.db import connections, router
 from django.urls import reverse
+from django.utils import translation
 from django_q.models import Task
 
 from powercrud_tracking.managers import ModelTrackingAsyncManager
@@ -317,6 +318,15 @@ class TestElsewhere:
 
     def test_an_unknown_name_is_a_failure_that_says_so(self, client):
         assert poll(client) == (286, make_answer("failed", "unknown", "Failed"))
+
+    def test_the_status_and_the_reason_have_the_colon_of_the_language(self, client, auditor):
+        AsyncTaskRecord.objects.create(task_name=NAME, status="lost", message="Nobody knows.")
+        client.force_login(auditor)
+
+        with translation.override("fr"):
+            progress = poll(client)[1]["progress"]
+
+        assert progress.startswith("perdue\N{NARROW NO-BREAK SPACE}: Nobody knows.")
 
     def test_a_name_with_a_nul_is_unknown(self, client):
         assert client.get(URL, {"task_name": "a\0b"}).status_code == 286

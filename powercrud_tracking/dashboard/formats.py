@@ -1,5 +1,6 @@
-"""Format times and durations for the pages."""
+"""Format times, durations and labels for the pages."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from html import escape
 from typing import Any
@@ -7,9 +8,17 @@ from typing import Any
 from django.utils.formats import date_format, number_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext_lazy
+from django.utils.translation import ngettext_lazy, pgettext_lazy
 
+from powercrud_tracking.lifecycle import Status
 from powercrud_tracking.records.times import get_local
+
+_LABELS_OF_TASKS: Mapping[Status, Any] = {
+    Status.SUCCESS: pgettext_lazy("tasks", "Succeeded"),
+    Status.FAILED: pgettext_lazy("tasks", "Failed"),
+    Status.LOST: pgettext_lazy("tasks", "Lost"),
+}
+"""The label of a finished status above a number of tasks, a plural in some languages."""
 
 _AGES: tuple[tuple[timedelta, timedelta, Any], ...] = (
     (
@@ -44,6 +53,16 @@ _AGES: tuple[tuple[timedelta, timedelta, Any], ...] = (
     ),
 )
 """The minimum age for a unit, the unit, and the text."""
+
+
+def get_label_of_tasks(status: Status) -> Any:
+    """Return the label of a status above a number of tasks, where some languages take a plural."""
+    return _LABELS_OF_TASKS.get(status, status.label)
+
+
+def write_pair(label: Any, value: Any) -> str:
+    """Return a label and its value: "Status: Failed", with the colon of the language."""
+    return _("%(label)s: %(value)s") % {"label": label, "value": value}
 
 
 def write_age(at: datetime) -> str:

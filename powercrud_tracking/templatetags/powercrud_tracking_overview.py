@@ -9,11 +9,13 @@ from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
+from powercrud_tracking.dashboard.formats import get_label_of_tasks
 from powercrud_tracking.dashboard.overview.charts import get_share
 from powercrud_tracking.records.reading import get_title
 
 register = template.Library()
 register.filter("func_title", get_title)
+register.filter("tasks_label", get_label_of_tasks)
 
 
 @register.simple_tag

@@ -36,6 +36,16 @@ class TestCustomTable:
 
         assert NAME in admin_client.get(url).content.decode()
 
+    @pytest.mark.parametrize("query", ["", "?q=books"], ids=["all", "filtered"])
+    def test_my_tasks_names_the_field_that_the_table_lacks(self, admin_client, settings, query):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.NameOnlyRecord"}
+        NameOnlyRecord.objects.create(task_name=NAME)
+
+        content = admin_client.get(f"{MINE}{query}").content.decode()
+
+        assert "The table of tasks has no field launched_by_id" in content
+        assert "No task has been queued yet." not in content
+
     @pytest.mark.parametrize("asked", ["", "?user=nobody", "?user=0", f"?user={10**20}"])
     def test_a_foreign_key_to_the_user_can_be_asked_for(self, admin_client, settings, user, asked):
         settings.POWERCRUD_ASYNC_DASHBOARD = OWNED

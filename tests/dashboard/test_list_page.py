@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db import connections, router
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from powercrud_tracking.models import AsyncTaskRecord
 from powercrud_tracking.records.pagination import SIZE
@@ -159,11 +159,58 @@ class TestList:
             "status=failed&func=shop.sort",
         ]
 
-    def test_where_nothing_matches_the_filters_can_be_cleared(self, admin_client):
-        content = admin_client.get(LIST, {"func": "f", "status": "lost"}).content.decode()
+    @pytest.mark.parametrize("filters", [{"func": "f"}, {"func": "f", "q": "word"}])
+    def test_a_list_without_a_match_has_one_link_that_removes_all_filters(
+        self, admin_client, filters
+    ):
+        content = admin_client.get(LIST, {**filters, "status": "lost"}).content.decode()
 
         assert "No task matches these filters." in content
         assert '<a href="?status=lost">Remove all filters</a>' in content
+        assert content.count("Remove all filters") == 1
+
+    def test_a_list_with_matches_has_one_link_that_removes_several_filters(self, admin_client):
+        make_rows(1, func="f", message="word")
+
+        content = admin_client.get(LIST, {"func": "f", "q": "word"}).content.decode()
+
+        assert content.count("Remove all filters") == 1
+
+    def test_a_row_without_a_function_shows_its_task_name_once(self, admin_client):
+        AsyncTaskRecord.objects.create(task_name=NAME)
+
+        content = admin_client.get(LIST).content.decode()
+
+        assert f">{NAME}</a>" in content
+        assert f"<code>{NAME[:8]}" not in content
+
+    def test_a_row_with_a_function_shows_its_title_and_the_start_of_its_task_name(
+        self, admin_client
+    ):
+        AsyncTaskRecord.objects.create(task_name=NAME, func="shop.sort_books")
+
+        content = admin_client.get(LIST).content.decode()
+
+        assert f">Sort books</a> <code>{NAME[:8]}</code>" in content
+
+    @pytest.mark.parametrize(
+        ("language", "labels"),
+        [
+            ("fr", ["Ouvertes", "Échouées", "Perdues", "Réussies", "Toutes"]),
+            ("es", ["Abiertas", "Fallidas", "Perdidas", "Con éxito", "Todas"]),
+        ],
+    )
+    def test_the_labels_of_tabs_are_plurals(self, admin_client, language, labels):
+        with translation.override(language):
+            tabs = [str(tab["label"]) for tab in admin_client.get(LIST).context["tabs"]]
+
+        assert set(labels) <= set(tabs)
+
+    def test_a_filter_is_written_with_the_colon_of_the_language(self, admin_client):
+        with translation.override("fr"):
+            response = admin_client.get(LIST, {"func": "f"})
+
+        assert ">Fonction\N{NARROW NO-BREAK SPACE}: f <span" in response.content.decode()
 
     def test_it_reads_no_payloads(self, admin_client):
         make_rows(1, task_args=["heavy"])

@@ -11,7 +11,7 @@ from django.conf import settings as project_settings
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from powercrud_tracking.dashboard.task.details import MOST_ATTEMPTS
 from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
@@ -233,6 +233,30 @@ class TestLivePart:
         assert '<progress max="100" value="42"' in part
         assert "tracking-timeline-bar" in part
         assert "<dt>Function</dt>" in part
+
+    def test_the_facts_name_worker_and_cluster(self, admin_client):
+        make(status="in_progress", worker="host:17", cluster="nightly")
+
+        part = get_live_part(get(admin_client))
+
+        assert "<dt>Worker</dt><dd><code>host:17</code></dd>" in part
+        assert "<dt>Cluster</dt><dd><code>nightly</code></dd>" in part
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            'data-announcement="Sort\N{NARROW NO-BREAK SPACE}: En cours"',
+            "En cours\N{NARROW NO-BREAK SPACE}: 8\N{NO-BREAK SPACE}min",
+        ],
+        ids=["announcement", "timeline"],
+    )
+    def test_labels_and_values_have_the_colon_of_the_language(self, admin_client, text):
+        make(status="in_progress", func="shop.sort")
+
+        with translation.override("fr"):
+            part = get_live_part(get(admin_client))
+
+        assert text in part
 
     def test_a_task_that_stays_queued_asks_for_a_cluster(self, admin_client):
         make(status="pending", started_at=None)

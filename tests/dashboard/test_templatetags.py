@@ -3,9 +3,10 @@ from datetime import timezone as fixed
 
 import pytest
 from django.conf import settings
-from django.utils import timezone
+from django.utils import timezone, translation
 
-from powercrud_tracking.dashboard.formats import build_age, write_duration
+from powercrud_tracking.dashboard.formats import build_age, get_label_of_tasks, write_duration
+from powercrud_tracking.lifecycle import FINISHED
 from powercrud_tracking.templatetags.powercrud_tracking_overview import percent
 from powercrud_tracking.templatetags.powercrud_tracking_task import due_date, exact_time
 
@@ -64,3 +65,9 @@ def test_a_share_is_rounded_and_not_cut(value, text):
 
 def test_seconds_are_rounded_and_not_cut():
     assert write_duration(2.97) == "3.0 s"
+
+
+@pytest.mark.parametrize("status", sorted(FINISHED))
+def test_a_finished_status_has_a_label_of_its_own_for_several_tasks(status):
+    with translation.override("fr"):
+        assert get_label_of_tasks(status) != status.label

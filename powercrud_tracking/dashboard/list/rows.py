@@ -8,7 +8,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from powercrud_tracking.dashboard.formats import build_age, write_duration
+from powercrud_tracking.dashboard.formats import build_age, write_duration, write_pair
 from powercrud_tracking.lifecycle import Status
 from powercrud_tracking.records.reading import Record
 from powercrud_tracking.serialization.texts import cut
@@ -25,8 +25,9 @@ def build_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
 
     Returns:
         For each task ``record`` itself and, as text or HTML, ``key``, ``url``, ``title``, ``name``
-        (its beginning), ``objects``, ``user``, ``status`` and its ``label``, ``is_open``,
-        ``queued``, ``queue_time``, ``run_time``, ``percent``, ``remaining`` and ``message``.
+        (its beginning; empty if it is the title), ``objects``, ``user``, ``status``, its ``label``
+        and its ``announcement`` (when it changes), ``is_open``, ``queued``, ``queue_time``,
+        ``run_time``, ``percent``, ``remaining`` and ``message``.
     """
     # Once for all rows: a lazy label is translated each time it is written.
     labels: dict[Status | None, str] = {status: str(status.label) for status in Status}
@@ -41,7 +42,8 @@ def build_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
 
 
 def _build_row(record: Record, labels: dict[Status | None, str]) -> dict[str, Any]:
-    status, is_open = record.status, record.is_open
+    status, is_open, title = record.status, record.is_open, record.title
+    label = labels.get(status, "")
     measure = record.measure if is_open else None
     remaining = measure and measure.remaining
     return {
@@ -49,12 +51,13 @@ def _build_row(record: Record, labels: dict[Status | None, str]) -> dict[str, An
         # As text: a number would be written with the separators of the language.
         "key": str(record.pk),
         "url": _find_url(record.task_name),
-        "title": record.title,
-        "name": record.task_name[:8],
+        "title": title,
+        "name": "" if title == record.task_name else record.task_name[:8],
         "objects": cut(str(record.objects or ""), _MOST_OBJECTS),
         "user": record.user or "",
         "status": status or "",
-        "label": labels.get(status, ""),
+        "label": label,
+        "announcement": write_pair(title, label),
         "is_open": is_open,
         "queued": build_age(record.created_at, "DATETIME_FORMAT"),
         "queue_time": write_duration(record.queue_time),

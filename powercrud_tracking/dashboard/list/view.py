@@ -8,11 +8,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.formats import number_format
 from django.utils.functional import cached_property
-from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from powercrud_tracking import factory
 from powercrud_tracking.dashboard import polling
+from powercrud_tracking.dashboard.formats import get_label_of_tasks
 from powercrud_tracking.dashboard.list.rows import build_rows
 from powercrud_tracking.dashboard.pages import RecordPage
 from powercrud_tracking.lifecycle import FAILURES, FINISHED, OPEN, Status
@@ -30,12 +30,12 @@ from powercrud_tracking.records.visibility import (
 TABS: Mapping[str, tuple[Any, frozenset[Status]]] = {
     "open": (pgettext_lazy("tasks", "Open"), OPEN),
     **{
-        status.value: (status.label, frozenset({status}))
+        status.value: (get_label_of_tasks(status), frozenset({status}))
         # Tasks that need attention come first.
         for status in sorted(Status, key=lambda each: each not in FAILURES)
         if status in FINISHED
     },
-    "": (_("All"), OPEN | FINISHED),
+    "": (pgettext_lazy("tasks", "All"), OPEN | FINISHED),
 }
 """Word in the address to label and statuses."""
 
@@ -109,6 +109,7 @@ class AbstractRecordList(RecordPage):
             status=self.tab,
             filter=self.filter,
             active_filters=self.filter.get_active(status=self.tab),
+            has_owner=self.section != "mine" or self.visible.stores("launched_by_id"),
             is_narrowed=bool(self.filter.given.keys() - {"q"}),
             searched=self.filter.is_searching and number_format(SEARCHED, force_grouping=True),
             without_filters=get_query(status=self.tab),
