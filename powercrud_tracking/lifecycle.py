@@ -21,6 +21,7 @@ class Status(TextChoices):
     SUCCESS = "success", _("Succeeded")
     FAILED = "failed", _("Failed")
     LOST = "lost", _("Lost")
+    CANCELLED = "cancelled", _("Cancelled")
 
 
 ALL = frozenset(Status)
@@ -28,6 +29,8 @@ OPEN = frozenset({Status.PENDING, Status.IN_PROGRESS})
 FINISHED = ALL - OPEN
 FAILURES = frozenset({Status.FAILED, Status.LOST})
 SUCCESSFUL = frozenset({Status.SUCCESS})
+CANCELLED = frozenset({Status.CANCELLED})
+FINAL = SUCCESSFUL | CANCELLED
 
 
 _BY_VALUE: Mapping[Any, Status] = {status.value: status for status in Status}
@@ -36,6 +39,22 @@ _BY_VALUE: Mapping[Any, Status] = {status.value: status for status in Status}
 def find_status(value: object) -> Status | None:
     """Return the status that a row or a payload names; ``None`` for any other text."""
     return _BY_VALUE.get(value) if isinstance(value, str) else None
+
+
+class Action(TextChoices):
+    """What a person can do with a task."""
+
+    CANCEL = "cancel", _("Cancel")
+    RETRY = "retry", _("Retry")
+    DELETE = "delete", _("Delete")
+
+
+class Outcome(TextChoices):
+    """What became of an action."""
+
+    DONE = "done", _("Done")
+    REQUESTED = "requested", _("Requested")
+    REFUSED = "refused", _("Refused")
 
 
 class Event(StrEnum):
@@ -48,6 +67,9 @@ class Event(StrEnum):
     FAIL = "fail"
     CLEANUP = "cleanup"
     LOST = "lost"
+    CANCEL_REQUEST = "cancel_request"
+    CANCEL = "cancel"
+    RETRY = "retry"
 
     @classmethod
     def _missing_(cls, value: object) -> "Event | None":
@@ -80,6 +102,7 @@ class Rule:
         accepts_status: an open row takes the status that comes with the event, if one does.
         inserts: a missing row is inserted, as if it had been pending before the event.
         only_on: a row with another status is left alone.
+        unless_filled: a row in which one of these logical names has a value is left alone.
     """
 
     moves: Mapping[Status, Status] = field(default_factory=dict)
@@ -89,6 +112,7 @@ class Rule:
     accepts_status: bool = False
     inserts: bool = True
     only_on: frozenset[Status] = ALL
+    unless_filled: frozenset[str] = frozenset()
 
 
 def _to(target: Status, sources: frozenset[Status]) -> dict[Status, Status]:
@@ -97,8 +121,9 @@ def _to(target: Status, sources: frozenset[Status]) -> dict[Status, Status]:
 
 _ALWAYS = Write()
 _IF_EMPTY = Write(if_empty=ALL)
-_UNLESS_SUCCESS = Write(unless=SUCCESSFUL)
+_UNLESS_FINAL = Write(unless=FINAL)
 _WHILE_OPEN = Write(unless=FINISHED)
+_CANCEL_REQUESTED = frozenset({"cancel_requested_at"})
 
 TABLE: Mapping[Event, Rule] = {
     Event.CREATE: Rule(
@@ -114,11 +139,15 @@ TABLE: Mapping[Event, Rule] = {
             "extra": _IF_EMPTY,
             "created_at": _IF_EMPTY,
             "message": _IF_EMPTY,
+            "retry_of": _IF_EMPTY,
             "queue_id": _ALWAYS,
         },
     ),
+    # A delivery whose start leaves its row alone is refused: the function is not called.
     Event.START: Rule(
-        moves=_to(Status.IN_PROGRESS, ALL - SUCCESSFUL),
+        only_on=ALL - CANCELLED,
+        unless_filled=_CANCEL_REQUESTED,
+        moves=_to(Status.IN_PROGRESS, ALL - FINAL),
         writes={
             # A start that arrives after the success it led to fills what is missing, so
             # that the row ends the same in either order.
@@ -136,21 +165,24 @@ TABLE: Mapping[Event, Rule] = {
     ),
     Event.PROGRESS: Rule(
         moves=_to(Status.IN_PROGRESS, OPEN | {Status.LOST}),
-        writes={"progress": Write(if_empty=frozenset({Status.SUCCESS, Status.FAILED}))},
+        writes={"progress": Write(if_empty=FINAL | {Status.FAILED})},
         # A running task has no end time.
         clears={"failed_at": frozenset({Status.LOST})},
     ),
     Event.COMPLETE: Rule(
         moves=_to(Status.SUCCESS, ALL),
         writes={"result": _ALWAYS, "message": _ALWAYS, "completed_at": _ALWAYS},
-        clears={"failed_at": ALL},
+        # The function did finish, whatever was asked for meanwhile.
+        clears={"failed_at": ALL, "cancelled_at": ALL, "cancel_requested_at": ALL},
     ),
+    # Where somebody has asked to cancel the task, a ``cancel`` is recorded instead.
     Event.FAIL: Rule(
-        moves=_to(Status.FAILED, ALL - SUCCESSFUL),
+        unless_filled=_CANCEL_REQUESTED,
+        moves=_to(Status.FAILED, ALL - FINAL),
         writes={
-            "result": _UNLESS_SUCCESS,
-            "message": _UNLESS_SUCCESS,
-            "failed_at": _UNLESS_SUCCESS,
+            "result": _UNLESS_FINAL,
+            "message": _UNLESS_FINAL,
+            "failed_at": _UNLESS_FINAL,
         },
     ),
     Event.CLEANUP: Rule(
@@ -169,17 +201,35 @@ TABLE: Mapping[Event, Rule] = {
         writes={"message": _ALWAYS, "failed_at": _ALWAYS},
         inserts=False,
         only_on=OPEN,
+        unless_filled=_CANCEL_REQUESTED,
+    ),
+    # A failed task is asked about, too: django-q2 may deliver it again.
+    Event.CANCEL_REQUEST: Rule(
+        writes={"cancel_requested_at": _ALWAYS},
+        inserts=False,
+        only_on=frozenset({Status.IN_PROGRESS, Status.FAILED}),
+        unless_filled=_CANCEL_REQUESTED,
+    ),
+    Event.CANCEL: Rule(
+        moves=_to(Status.CANCELLED, OPEN | {Status.LOST}),
+        writes={"message": _ALWAYS, "cancelled_at": _ALWAYS},
+        clears={"failed_at": frozenset({Status.LOST})},
+        inserts=False,
+        only_on=OPEN | {Status.LOST},
+    ),
+    # Another task takes the place of this one, which must not be delivered again.
+    Event.RETRY: Rule(
+        writes={"retried_by": _ALWAYS, "cancel_requested_at": Write(unless=FINAL)},
+        inserts=False,
+        only_on=FINISHED,
+        unless_filled=frozenset({"retried_by"}),
     ),
 }
 
 
-CONTINUES_LOST = frozenset(
-    event
-    for event, rule in TABLE.items()
-    if Status.LOST in rule.moves and "attempts" not in rule.increments
-)
+CONTINUES_LOST = frozenset({Event.PROGRESS, Event.COMPLETE, Event.FAIL})
 """The events that show that the attempt of a lost task was alive. A ``start`` does not: it
-begins another attempt."""
+begins another attempt. A ``cancel`` comes from outside the task."""
 
 
 def get_status_after(event: Event, status: Status, incoming: Status | None = None) -> Status:

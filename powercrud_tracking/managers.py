@@ -256,10 +256,16 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
                 logger.exception("Could not record %s for task %s.", event, task_name)
 
     def update_progress(self, task_name: str, progress_data: str) -> None:
-        """Update the cached progress and the row; see PowerCRUD's ``AsyncManager``."""
+        """Update the cached progress and the row; see PowerCRUD's ``AsyncManager``.
+
+        Raises:
+            TaskCancelled: the task runs here, and somebody has asked to cancel it.
+        """
         running = find_running_task()
         if running is not None and running.task_key == task_name:
             task_name = running.task_name
+        if running is not None and running.task_name == task_name and running.manager is not None:
+            running.raise_if_cancelled(progress_data)
         super().update_progress(task_name, progress_data)
 
     def get_create_defaults(self, task_name: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -299,7 +305,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
             payload = self._get_end(task)
             event = Event.FAIL if payload["status"] == Status.FAILED else Event.COMPLETE
             self._emit_lifecycle(event, task_name, **payload)
-            if self._try_release(task_name):
+            if self.release(task_name):
                 self._emit_lifecycle(Event.CLEANUP, task_name, status=self.STATUSES.UNKNOWN)
 
     def record_ends(self, tasks: Mapping[str, Task]) -> list[str]:
@@ -337,6 +343,22 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
         self._release_many(lost)
         return lost
 
+    def record_cancelled(self, task_names: Iterable[str], *, silent_since: datetime) -> list[str]:
+        """Record that tasks are cancelled which were asked to stop and are gone; release them.
+
+        Args:
+            task_names: the names of the tasks.
+            silent_since: a task with an event after this is left alone.
+
+        Returns:
+            The names of those that are cancelled now; the others ended or continued meanwhile.
+        """
+        cancelled = self._events.record_many_cancelled(
+            task_names, at=self._current_timestamp(), silent_since=silent_since
+        )
+        self._release_many(cancelled)
+        return cancelled
+
     def _get_end(self, task: Task) -> dict[str, Any]:
         """Return the data of an end event, by the names of PowerCRUD and of this package."""
         is_failed = task.success is False
@@ -357,10 +379,10 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
         return cached_progress.find_cached_progress(task_name, self) or None
 
     def _release_many(self, task_names: Iterable[str]) -> None:
-        released = [task_name for task_name in task_names if self._try_release(task_name)]
+        released = [task_name for task_name in task_names if self.release(task_name)]
         self._events.record_many_cleanups(released)
 
-    def _try_release(self, task_name: str) -> bool:
+    def release(self, task_name: str) -> bool:
         """Release what PowerCRUD holds for a task, and return whether its cache did."""
         try:
             self.remove_active_task(task_name)
@@ -428,6 +450,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
                 func=func,
                 group=group,
                 cluster=launches.get_cluster(kwargs),
+                extra=launches.describe_options(func, kwargs, conflict_ids),
             )
             try:
                 queued: str = super().launch_async_task(
@@ -461,7 +484,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
         )
         if launch.is_started:
             # After a timeout PowerCRUD would keep the locks.
-            self._try_release(launch.task_name)
+            self.release(launch.task_name)
 
     # --- pages -------------------------------------------------------------------------
 

@@ -31,12 +31,18 @@ from powercrud_tracking.managers import (
     find_named_manager,
 )
 from powercrud_tracking.recording import bulk_arguments, outcomes
+from powercrud_tracking.recording.cancellation import (
+    finish_refusal,
+    refuse_delivery,
+    stop_delivery,
+)
 from powercrud_tracking.recording.launches import HOOK, find_launching_manager
 from powercrud_tracking.recording.lock_limits import limit_waiting
 from powercrud_tracking.recording.running import RunningTask, enter_task, leave_task
 from powercrud_tracking.recording.savepoints import savepoint
 from powercrud_tracking.records.mapping import get_record_map
 from powercrud_tracking.records.reading import find_record
+from powercrud_tracking.serialization.failures import is_failed_result
 
 logger = logging.getLogger("powercrud_tracking")
 
@@ -181,6 +187,8 @@ def start(*, task: dict[str, Any], **kwargs: Any) -> None:
         _record_start(running)
         if is_taken_over:
             _record_owner(manager, task)
+    if running.is_refused:
+        refuse_delivery(task)
 
 
 def _record_start(running: RunningTask) -> None:
@@ -193,12 +201,22 @@ def leave(*, task: dict[str, Any], **kwargs: Any) -> None:
     running = leave_task(task["name"])
     if running is None or running.manager is None:
         return
+    if running.is_refused:
+        finish_refusal(task)
+        return
+    if running.is_stopped and _is_failed(task):
+        stop_delivery(task)
     if running.is_started and not running.is_holding:
         return
     with limit_waiting(running.manager.get_database()):
         if not running.is_started:
             _record_start(running)
         running.flush()
+
+
+def _is_failed(task: Mapping[str, Any]) -> bool:
+    func = get_func_repr(task["func"]) or ""
+    return not task.get("success") or is_failed_result(func, task["result"])
 
 
 @_never_raising

@@ -1,4 +1,4 @@
-"""The signal that is sent for each recorded event."""
+"""The signals: one for each recorded event, and one for each action on a task."""
 
 from django.dispatch import Signal
 
@@ -10,4 +10,13 @@ task_recorded = Signal()
 ``None`` if the table keeps no status) and ``values`` (dict of logical names to the values
 of the event). Sent with ``send_robust``: Django logs the error of a receiver that
 raises, and the task is not affected.
+"""
+
+task_acted = Signal()
+"""Sent after somebody has cancelled, retried or deleted a task, or has tried to.
+
+``sender`` is the record model; the arguments are ``task_name`` (str), ``action``
+(``lifecycle.Action``), ``outcome`` (``lifecycle.Outcome``), ``by`` (the user, text, or ``None``),
+``reason`` and ``message`` (str), and ``new_task_name`` (str, of a retry). Sent after the commit
+with ``send_robust``.
 """

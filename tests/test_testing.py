@@ -345,7 +345,7 @@ class TestAssertTask:
         )
         assert row[0].split() == ["task_name", record.task_name]
         assert row[1].split() == ["status", "failed"]
-        assert "  objects         3 books" in row
+        assert "  objects              3 books" in row
         assert "Traceback (most recent call last):" in str(raised.value)
 
     def test_it_returns_the_record_as_it_is_now(self):
@@ -380,4 +380,4 @@ class TestDescribeTask:
         names = [line.split()[0] for line in lines]
         assert "failed_at" not in names
         assert "user" not in names
-        assert "  result          0" in lines
+        assert "  result               0" in lines

@@ -31,6 +31,8 @@ DEFAULT_FIELDS: Mapping[str, str] = {
     "started_at": "started_at",
     "completed_at": "completed_at",
     "failed_at": "failed_at",
+    "cancelled_at": "cancelled_at",
+    "cancel_requested_at": "cancel_requested_at",
     "attempts": "attempts",
     "func": "func",
     "group": "task_group",
@@ -38,6 +40,8 @@ DEFAULT_FIELDS: Mapping[str, str] = {
     "cluster": "cluster",
     "worker": "worker",
     "launched_by_id": "launched_by_id",
+    "retry_of": "retry_of",
+    "retried_by": "retried_by",
     "extra": "extra",
 }
 """Logical name to the field that it has by default."""
@@ -95,10 +99,18 @@ class DashboardConfig:
     manager_class: str = "powercrud_tracking.managers.ModelTrackingAsyncManager"
     lost_after: float = field(default_factory=_default_lost_after)
     retention_days: Mapping[str, int | None] | int | None = field(
-        default_factory=lambda: {"success": 30, "failed": 180, "lost": 180}
+        default_factory=lambda: {
+            "success": 30,
+            "failed": 180,
+            "lost": 180,
+            "cancelled": 180,
+            "actions": 365,
+        }
     )
     base_template: str = "powercrud_tracking/base.html"
     visible: str | Callable[..., Any] | None = None
+    allowed: str | Callable[..., Any] | None = None
+    retry: str | Callable[..., Any] | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

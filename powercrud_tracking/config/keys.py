@@ -27,6 +27,13 @@ class Key:
     function: bool = False
 
 
+ACTIONS = "actions"
+"""What ``RETENTION_DAYS`` calls the rows of what people did with tasks."""
+
+RETAINED = frozenset({ACTIONS, *map(str, FINISHED)})
+"""The keys of ``RETENTION_DAYS``."""
+
+
 def _is_number(value: object, least: float, most: float = float("inf")) -> bool:
     return (
         isinstance(value, int | float)
@@ -43,7 +50,7 @@ def _is_days(value: object) -> bool:
 def _is_retention(value: object) -> bool:
     if not isinstance(value, Mapping):
         return _is_days(value)
-    return set(value) <= {str(status) for status in FINISHED} and all(map(_is_days, value.values()))
+    return set(value) <= RETAINED and all(map(_is_days, value.values()))
 
 
 def _is_text(value: object) -> bool:
@@ -138,7 +145,7 @@ KEYS: Mapping[str, Key] = {
     ),
     "retention_days": Key(
         wanted=f"a whole number of days up to {MAX_DAYS}, None, or a dict of "
-        f"{', '.join(sorted(FINISHED))} to numbers of days",
+        f"{', '.join(sorted(RETAINED))} to numbers of days",
         is_valid=_is_retention,
     ),
     "base_template": Key(
@@ -146,6 +153,8 @@ KEYS: Mapping[str, Key] = {
         is_valid=_is_text,
     ),
     "visible": _optional_function(),
+    "allowed": _optional_function(),
+    "retry": _optional_function(),
 }
 """Field name of ``DashboardConfig`` to what it may hold."""
 

@@ -17,6 +17,7 @@ _LABELS_OF_TASKS: Mapping[Status, Any] = {
     Status.SUCCESS: pgettext_lazy("tasks", "Succeeded"),
     Status.FAILED: pgettext_lazy("tasks", "Failed"),
     Status.LOST: pgettext_lazy("tasks", "Lost"),
+    Status.CANCELLED: pgettext_lazy("tasks", "Cancelled"),
 }
 """The label of a finished status above a number of tasks, a plural in some languages."""
 

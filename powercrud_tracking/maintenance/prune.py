@@ -1,6 +1,6 @@
 """Remove finished tasks that are older than their retention."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,8 +8,9 @@ from django.db import router, transaction
 from django.db.models.deletion import Collector
 
 from powercrud_tracking.config.dashboard_config import DashboardConfig, get_config
+from powercrud_tracking.config.keys import ACTIONS
 from powercrud_tracking.lifecycle import FINISHED
-from powercrud_tracking.models import END_TIMES, AsyncTaskRecordQuerySet
+from powercrud_tracking.models import END_TIMES, AsyncTaskAction, AsyncTaskRecordQuerySet
 from powercrud_tracking.recording.attempts import get_attempts
 from powercrud_tracking.records import mapping, reading
 from powercrud_tracking.records.reading import Record
@@ -35,6 +36,8 @@ def prune(config: DashboardConfig, *, days: int | None = None, dry_run: bool = F
     if days is not None and days < 0:
         raise ValueError(f"days must be 0 or more, got {days}.")
     rows = reading.get_rows(config, using=router.db_for_write(mapping.get_record_map(config).model))
+    if not dry_run:
+        _remove_actions(config)
     removed = 0
     for status, kept in _get_retention(config.retention_days if days is None else days):
         cutoff = find_past(days=kept)
@@ -70,17 +73,44 @@ def _get_retention(days: Any) -> Iterator[tuple[str, int]]:
             yield status, kept
 
 
+def _remove_actions(config: DashboardConfig) -> None:
+    """Remove what people did with tasks, by its own retention: ``--days`` is for tasks."""
+    retention = config.retention_days
+    kept = retention.get(ACTIONS) if isinstance(retention, Mapping) else retention
+    cutoff = None if kept is None else find_past(days=kept)
+    if cutoff is None:
+        return
+    using = router.db_for_write(AsyncTaskAction)
+    old = AsyncTaskAction.objects.using(using).filter(at__lt=cutoff).order_by("pk")
+    while keys := list(old.values_list("pk", flat=True)[:BATCH]):
+        AsyncTaskAction.objects.using(using).filter(pk__in=keys).delete()
+
+
 def _remove(old: AsyncTaskRecordQuerySet, rows: AsyncTaskRecordQuerySet) -> int:
     # By name and in batches, so that no lock is held for long.
     removed = 0
     while task_names := old.order_by("pk")[:BATCH].get_task_names():
-        deleted = _delete(old.named_tasks(task_names))
-        kept = rows.named_tasks(task_names).get_task_names()
-        get_attempts(set(task_names) - set(kept)).delete()
+        deleted = remove_tasks(old.named_tasks(task_names), rows, task_names)
         removed += deleted
         if not deleted:
             break
     return removed
+
+
+def remove_tasks(
+    old: AsyncTaskRecordQuerySet, rows: AsyncTaskRecordQuerySet, task_names: Iterable[str]
+) -> int:
+    """Remove tasks with all that belongs to them, and return how many were removed.
+
+    Args:
+        old: the rows that are removed, if they still match.
+        rows: all rows of the table.
+        task_names: the names of these tasks.
+    """
+    deleted = _delete(old)
+    kept = rows.named_tasks(task_names).get_task_names()
+    get_attempts(set(task_names) - set(kept)).delete()
+    return deleted
 
 
 def _delete(rows: AsyncTaskRecordQuerySet) -> int:

@@ -32,11 +32,13 @@ class Reconciled:
     Args:
         ended: the names of those whose result django-q2 has.
         lost: the names of those that are lost.
+        cancelled: the names of those that were asked to stop, and are gone.
         left: name to reason, of those that may still run.
     """
 
     ended: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
     left: dict[str, str] = field(default_factory=dict)
 
 
@@ -47,6 +49,7 @@ def reconcile(
 
     A result in django-q2's table ends a task. A task that may still wait or run is left open.
     Otherwise it is lost, and its message says what was checked; any later activity corrects that.
+    One that somebody has asked to cancel is cancelled instead.
 
     Args:
         manager: the ``ModelTrackingAsyncManager`` whose table is reconciled.
@@ -97,6 +100,7 @@ def _reconcile_batch(
     results = _find_results(batch)
     ended = results.keys() if dry_run else _record_ends(manager, results)
     lost: Any = {}
+    cancelled: list[str] = []
     for record in batch:
         if record.task_name in ended:
             report.ended.append(record.task_name)
@@ -104,11 +108,16 @@ def _reconcile_batch(
             report.left[record.task_name] = "its end could not be recorded"
         elif reason := find_reason_to_leave(record, evidence):
             report.left[record.task_name] = reason
+        elif record.cancel_requested_at:
+            cancelled.append(record.task_name)
         else:
             lost[record.task_name] = describe_loss(record, evidence)
     if lost and not dry_run:
         lost = manager.record_lost(lost, silent_since=cutoff)
+    if cancelled and not dry_run:
+        cancelled = manager.record_cancelled(cancelled, silent_since=cutoff)
     report.lost += lost
+    report.cancelled += cancelled
 
 
 # --- results in django-q2's table -------------------------------------------------------------

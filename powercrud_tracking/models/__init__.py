@@ -3,6 +3,7 @@
 from powercrud_tracking.models.querysets import END_TIMES, AsyncTaskRecordQuerySet, find_key
 from powercrud_tracking.models.tables import (
     AbstractAsyncTaskRecord,
+    AsyncTaskAction,
     AsyncTaskAttempt,
     AsyncTaskRecord,
 )
@@ -10,6 +11,7 @@ from powercrud_tracking.models.tables import (
 __all__ = [
     "END_TIMES",
     "AbstractAsyncTaskRecord",
+    "AsyncTaskAction",
     "AsyncTaskAttempt",
     "AsyncTaskRecord",
     "AsyncTaskRecordQuerySet",

@@ -11,11 +11,19 @@ from django.db.models.functions import Coalesce
 from powercrud_tracking.config.dashboard_config import DEFAULT_FIELDS
 from powercrud_tracking.lifecycle import FINISHED, OPEN, Status
 
-END_TIMES = ("completed_at", "failed_at", "updated_at", "created_at")
+END_TIMES = ("completed_at", "failed_at", "cancelled_at", "updated_at", "created_at")
 """Logical names of the columns with the end time of a task, the most precise first."""
 
 _PAYLOADS = ("args", "kwargs", "result", "extra")
-_RUN = ("task_name", "status", "created_at", "started_at", "completed_at", "failed_at")
+_RUN = (
+    "task_name",
+    "status",
+    "created_at",
+    "started_at",
+    "completed_at",
+    "failed_at",
+    "cancelled_at",
+)
 
 
 def find_key(field: Any, text: str) -> Any:

@@ -4,7 +4,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from powercrud_tracking.lifecycle import FAILURES, Status
+from powercrud_tracking.lifecycle import FAILURES, Action, Outcome, Status
 from powercrud_tracking.models.querysets import AsyncTaskRecordQuerySet
 
 
@@ -32,6 +32,10 @@ class AbstractAsyncTaskRecord(models.Model):
     started_at = models.DateTimeField(_("started at"), null=True, blank=True)
     completed_at = models.DateTimeField(_("completed at"), null=True, blank=True)
     failed_at = models.DateTimeField(_("failed at"), null=True, blank=True)
+    cancelled_at = models.DateTimeField(_("cancelled at"), null=True, blank=True)
+    cancel_requested_at = models.DateTimeField(
+        _("cancellation requested at"), null=True, blank=True
+    )
     # A process that runs older code inserts rows without the columns that it does not know, so
     # those that a table may gain by a migration have a default in the database, or take NULL.
     attempts = models.PositiveIntegerField(_("attempts"), default=0, db_default=0)
@@ -45,6 +49,12 @@ class AbstractAsyncTaskRecord(models.Model):
     launched_by_id = models.CharField(
         _("key of the user"), max_length=255, blank=True, default="", db_default=""
     )
+    retry_of = models.CharField(
+        _("retry of"), max_length=255, blank=True, default="", db_default=""
+    )
+    retried_by = models.CharField(
+        _("retried by"), max_length=255, blank=True, default="", db_default=""
+    )
     extra = models.JSONField(_("extra"), null=True, blank=True)
 
     objects = AsyncTaskRecordQuerySet.as_manager()
@@ -53,6 +63,8 @@ class AbstractAsyncTaskRecord(models.Model):
         abstract = True
         verbose_name = _("task record")
         verbose_name_plural = _("task records")
+        # The actions of the pages have permissions of their own.
+        default_permissions = ("add", "change", "delete", "view", "cancel", "retry")
         # What the pages read: newest first, and that within a status, a function, a person.
         indexes = (
             models.Index(fields=["-created_at"]),
@@ -103,3 +115,27 @@ class AsyncTaskAttempt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.task_name} #{self.number}"
+
+
+class AsyncTaskAction(models.Model):
+    """One action of a person on a task: what was done, or why it was refused.
+
+    By the task's name and without a foreign key: it outlives the task.
+    """
+
+    task_name = models.CharField(_("task name"), max_length=255, db_index=True)
+    action = models.CharField(_("action"), max_length=16, choices=Action.choices)
+    by_id = models.CharField(_("key of the user"), max_length=255, blank=True, default="")
+    by_label = models.CharField(_("user"), max_length=255, blank=True, default="")
+    at = models.DateTimeField(_("at"), default=timezone.now, db_index=True)
+    reason = models.TextField(_("reason"), blank=True, default="")
+    outcome = models.CharField(_("outcome"), max_length=16, choices=Outcome.choices)
+    message = models.TextField(_("message"), blank=True, default="")
+    new_task_name = models.CharField(_("new task"), max_length=255, blank=True, default="")
+
+    class Meta:
+        verbose_name = _("action on a task")
+        verbose_name_plural = _("actions on tasks")
+
+    def __str__(self) -> str:
+        return f"{self.get_action_display()}: {self.task_name}"

@@ -68,6 +68,21 @@ def find_selection(func: str, args: Any) -> Selection | None:
         return None
 
 
+def find_locks(func: str, args: Any) -> dict[str, set[Any]] | None:
+    """Return the objects that a bulk view locks for its task, or ``None`` if it is none.
+
+    The view names the model in lower case and converts the keys to numbers
+    (``powercrud/mixins/async_mixin.py``, 0.9.16).
+    """
+    if func not in BULK_WORKERS or len(args) < 2:
+        return None
+    path, keys = args[:2]
+    try:
+        return {str(path).lower(): {int(key) for key in keys}}
+    except (TypeError, ValueError):
+        return None
+
+
 def is_rolled_back(kwargs: Any) -> bool:
     """Return whether a bulk operation that failed has changed nothing.
 

@@ -10,8 +10,9 @@ from django.db import DatabaseError, connections, router
 from django_q.utils import get_func_repr
 
 from powercrud_tracking.config.dashboard_config import DashboardConfig, load
-from powercrud_tracking.lifecycle import TABLE, Event, Status, find_status
+from powercrud_tracking.lifecycle import ALL, TABLE, Event, Status, find_status
 from powercrud_tracking.recording import attempts, outcomes
+from powercrud_tracking.recording.action_log import describe_cancel
 from powercrud_tracking.recording.launches import find_launch
 from powercrud_tracking.recording.recorder import RecordedEvent, get_recorder
 from powercrud_tracking.recording.running import find_running_task
@@ -30,6 +31,7 @@ from powercrud_tracking.recording.values import (
 from powercrud_tracking.records import reading
 from powercrud_tracking.records.reading import Record
 from powercrud_tracking.records.times import get_time
+from powercrud_tracking.serialization.bulk_results import NOTHING_CHANGED
 from powercrud_tracking.serialization.failures import Failure, is_failed_result
 
 logger = logging.getLogger("powercrud_tracking")
@@ -157,6 +159,7 @@ class EventRecorder:
             launch.is_started = True
         if running is not None and running.task_name == task_name:
             running.is_started = written
+            running.is_refused = not written and self._is_refused(task_name)
 
     def _record_progress(self, task_name: str, payload: Payload) -> None:
         event = RecordedEvent(
@@ -190,6 +193,24 @@ class EventRecorder:
         if self._write(event):
             self._keep_attempts([event], Status.LOST)
 
+    def _record_cancel_request(self, task_name: str, payload: Payload) -> None:
+        values = self.values.build_cancel_request(payload)
+        self._write_action(Event.CANCEL_REQUEST, task_name, values, payload)
+
+    def _record_cancel(self, task_name: str, payload: Payload) -> None:
+        at = get_time(payload.get("timestamp"))
+        values = self.values.build_cancel(payload.get("message"), at)
+        self._write_action(Event.CANCEL, task_name, values, payload)
+
+    def _record_retry(self, task_name: str, payload: Payload) -> None:
+        self._write_action(Event.RETRY, task_name, self.values.build_retry(payload), payload)
+
+    def _write_action(
+        self, event: Event, task_name: str, values: Mapping[str, Any], payload: Payload
+    ) -> None:
+        only_on = payload.get("only_on", ALL)
+        self._write(RecordedEvent(event, task_name, values, payload, only_on=only_on))
+
     # --- many tasks at once ---------------------------------------------------------------
 
     def record_many_ends(self, payloads: Mapping[str, Payload]) -> list[str]:
@@ -204,7 +225,13 @@ class EventRecorder:
         written = self.recorder.update_many(self._protect(EventRecorder._build_ends, payloads))
         failed_events = [event for event in written if event.event is Event.FAIL]
         self._keep_attempts(failed_events, Status.FAILED)
-        return [event.task_name for event in written]
+        ended = [event.task_name for event in written]
+        # Somebody has asked to cancel these.
+        return ended + [
+            name
+            for name in payloads.keys() - set(ended)
+            if self._end_cancelled(name, payloads[name])
+        ]
 
     def record_many_lost(
         self, messages: Mapping[str, str], *, at: datetime, silent_since: datetime
@@ -226,6 +253,30 @@ class EventRecorder:
         written = self.recorder.update_many(events)
         self._keep_attempts(written, Status.LOST)
         return [event.task_name for event in written]
+
+    def record_many_cancelled(
+        self, task_names: Iterable[str], *, at: datetime, silent_since: datetime
+    ) -> list[str]:
+        """Record that tasks are cancelled which somebody has asked to cancel, and which are gone.
+
+        Args:
+            task_names: the names of the tasks.
+            at: when that was found out.
+            silent_since: a row that was updated after this is left alone.
+
+        Returns:
+            The names of the tasks that are cancelled now.
+        """
+        events = [
+            RecordedEvent(
+                Event.CANCEL,
+                task_name,
+                self.values.build_cancel(describe_cancel(task_name), at),
+                silent_since=silent_since,
+            )
+            for task_name in task_names
+        ]
+        return [event.task_name for event in self.recorder.update_many(events)]
 
     def record_many_cleanups(self, task_names: Iterable[str]) -> None:
         """Record of many tasks that what PowerCRUD held for them has been released."""
@@ -286,6 +337,35 @@ class EventRecorder:
             outcomes.remember_end(event.payload)
             if event.event is Event.FAIL:
                 self._keep_attempts([event], Status.FAILED)
+        elif self._end_cancelled(event.task_name, event.payload, event.values.get("message")):
+            outcomes.remember_end(event.payload)
+
+    # --- cancelled tasks ------------------------------------------------------------------
+
+    def _is_refused(self, task_name: str) -> bool:
+        """Return whether a start has left a row alone because its task must not run."""
+        return any(
+            record.status is Status.CANCELLED or self._end_cancelled(task_name, {})
+            for record in self._find_records([task_name])
+        )
+
+    def _end_cancelled(self, task_name: str, payload: Payload, reason: str | None = None) -> bool:
+        """End a task that somebody has asked to cancel, and return whether somebody has.
+
+        Args:
+            task_name: the name of the task.
+            payload: of its end.
+            reason: why it failed.
+        """
+        record = next(iter(self._find_records([task_name])), None)
+        if record is None or not record.cancel_requested_at:
+            return False
+        if not record.retried_by:
+            message = describe_cancel(task_name)
+            if reason and reason.endswith(NOTHING_CHANGED):
+                message = f"{message} {NOTHING_CHANGED}"
+            self._record_cancel(task_name, {**payload, "message": message})
+        return True
 
     def _find_progress(self, task_name: str, payload: Payload) -> str | None:
         if payload.get("last_progress") is not None:
@@ -374,4 +454,7 @@ _FUNCTIONS: Mapping[Event, Callable[[EventRecorder, str, Payload], bool | None]]
     Event.FAIL: EventRecorder._record_fail,
     Event.CLEANUP: EventRecorder._record_cleanup,
     Event.LOST: EventRecorder._record_lost,
+    Event.CANCEL_REQUEST: EventRecorder._record_cancel_request,
+    Event.CANCEL: EventRecorder._record_cancel,
+    Event.RETRY: EventRecorder._record_retry,
 }

@@ -1,6 +1,6 @@
 """The launch in progress in this context, and the options that are not passed to the function."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -9,8 +9,10 @@ from uuid import UUID
 
 from django_q.conf import Conf
 from django_q.exceptions import TimeoutException
+from django_q.utils import get_func_repr
 
 from powercrud_tracking.serialization import failures
+from powercrud_tracking.serialization.failures import BULK_WORKERS
 from powercrud_tracking.serialization.payloads import describe_exception
 from powercrud_tracking.serialization.redaction import BUILT_IN
 
@@ -36,6 +38,12 @@ QUEUE_OPTIONS = frozenset(
     ]
 )
 """Keyword arguments of a launch that django-q2 keeps to itself: no function sees them."""
+
+KEPT_OPTIONS = ("ack_failure", "cached", "save", "timeout")
+"""Options of a launch, each a number or a boolean, that a retry repeats."""
+
+MOST_LOCKS = 500
+"""How many locked objects of a task are stored."""
 
 
 @dataclass
@@ -107,6 +115,29 @@ def get_cluster(options: Mapping[str, Any]) -> str:
     """
     options = {**options, **(options.get("q_options") or {})}
     return "" if options.get("broker") else options.get("cluster") or Conf.CLUSTER_NAME
+
+
+def describe_options(
+    func: Any, options: Mapping[str, Any], conflict_ids: Mapping[str, Iterable[Any]] | None
+) -> dict[str, Any] | None:
+    """Return what a retry needs and django-q2 does not keep; ``None`` if there is nothing.
+
+    Args:
+        func: the function of the task.
+        options: the keyword arguments of the launch.
+        conflict_ids: the objects that PowerCRUD locks for the task.
+    """
+    extra: dict[str, Any] = {}
+    options = {**options, **(options.get("q_options") or {})}
+    kept = {name: options[name] for name in KEPT_OPTIONS if isinstance(options.get(name), int)}
+    if kept:
+        extra["options"] = kept
+    if conflict_ids and get_func_repr(func) not in BULK_WORKERS:
+        locks = {model: [str(key) for key in keys] for model, keys in conflict_ids.items()}
+        # Too many to be stored: a retry is refused rather than run without its locks.
+        is_short = sum(map(len, locks.values())) <= MOST_LOCKS
+        extra["conflict_ids"] = locks if is_short else None
+    return extra or None
 
 
 def take_task_name(

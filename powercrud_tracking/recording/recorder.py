@@ -15,6 +15,7 @@ from django.utils import timezone
 from powercrud_tracking.config import setting
 from powercrud_tracking.config.dashboard_config import DashboardConfig
 from powercrud_tracking.lifecycle import (
+    ALL,
     CONTINUES_LOST,
     OPEN,
     TABLE,
@@ -49,6 +50,7 @@ class RecordedEvent(NamedTuple):
         payload: the event's data, by the names of PowerCRUD and of this package.
         incoming: the status that comes with a cleanup.
         silent_since: an open row that was updated after this is left alone.
+        only_on: a row with another status is left alone, beside those of the event's rule.
         failure: why the task failed, if this event says so.
         was_lost: the row was lost before, and this event shows that its attempt was alive.
     """
@@ -59,6 +61,7 @@ class RecordedEvent(NamedTuple):
     payload: Mapping[str, Any] = _NOTHING
     incoming: Status | None = None
     silent_since: datetime | None = None
+    only_on: frozenset[Status] = ALL
     failure: Failure | None = None
     was_lost: bool = False
 
@@ -165,12 +168,18 @@ class Recorder:
         finished = rows
         if status_field is not None:
             finished = rows.exclude(**{f"{status_field.name}__in": sorted(OPEN)})
+            if "cleaned" in self.fields:
+                # Its delivery has not been refused yet, and would be taken for the new task's.
+                in_queue = {self.fields["cleaned"].name: False}
+                finished = finished.exclude(**{status_field.name: Status.CANCELLED}, **in_queue)
         # A table with nothing but a name has nothing to write, and no status to refuse it by.
         if finished.update(**changes) if changes else finished.exists():
             self._announce(event, connection)
             return event
         if rows.exists():
-            raise TaskStillOpenError(f"The task {event.task_name} has not ended yet.")
+            raise TaskStillOpenError(
+                f"The task {event.task_name} has not ended yet, or is still in the queue."
+            )
         return None
 
     def update_many(self, events: Iterable[RecordedEvent]) -> list[RecordedEvent]:
@@ -267,11 +276,23 @@ class Recorder:
         values = event.values
         if event.silent_since is not None:
             values = {**values, SILENT_SINCE: event.silent_since}
-        shape = (connection.alias, event.event, tuple(values), event.incoming, unless_lost)
+        shape = (
+            connection.alias,
+            event.event,
+            tuple(values),
+            event.incoming,
+            event.only_on,
+            unless_lost,
+        )
         statement = self._updates.get(shape)
         if statement is None:
             statement = self._updates[shape] = self._compiler.compile_update(
-                connection, event.event, values, event.incoming, unless_lost=unless_lost
+                connection,
+                event.event,
+                values,
+                event.incoming,
+                only_on=event.only_on,
+                unless_lost=unless_lost,
             )
         return statement.sql, statement.get_parameters(event.task_name, values)
 

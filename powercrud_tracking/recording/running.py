@@ -7,8 +7,13 @@ from typing import Any
 
 from django.db import connections, transaction
 
+from powercrud_tracking.recording.cancellation import TaskCancelled, has_flag
 from powercrud_tracking.recording.recorder import RecordedEvent
 from powercrud_tracking.recording.savepoints import is_in_transaction
+from powercrud_tracking.serialization.bulk_results import is_end
+
+_LOOK_EVERY = 0.2
+"""Minimum number of seconds between two looks whether the task is to stop."""
 
 
 @dataclass(kw_only=True)
@@ -23,6 +28,8 @@ class RunningTask:
             is named by nothing but the arguments of the task and so has not been imported.
         start: the data of its start, by the names of PowerCRUD and of this package.
         is_started: whether its start has been written.
+        is_refused: whether its function must not run: it was cancelled before.
+        is_stopped: whether it has been told to stop, by an exception.
         outer: the task inside which it runs, with ``sync``.
     """
 
@@ -31,9 +38,30 @@ class RunningTask:
     manager: Any
     start: dict[str, Any] = field(default_factory=dict)
     is_started: bool = False
+    is_refused: bool = False
+    is_stopped: bool = False
     outer: "RunningTask | None" = None
     _held: tuple[Any, RecordedEvent] | None = None
     _written_at: float | None = None
+    _looked_at: float = field(default_factory=monotonic)
+
+    def raise_if_cancelled(self, progress: str = "") -> None:
+        """Raise ``TaskCancelled`` if somebody has asked to cancel the task.
+
+        Args:
+            progress: what the task reports. The end of a bulk operation raises nothing: it has
+                been committed.
+        """
+        now = monotonic()
+        if now - self._looked_at < _LOOK_EVERY:
+            return
+        self._looked_at = now
+        if is_end(progress):
+            return
+        queue_id = self.start.get("django_q2_task_id")
+        if self.is_refused or has_flag(self.manager, self.task_name, queue_id):
+            self.is_stopped = True
+            raise TaskCancelled
 
     def hold(self, events: Any, event: RecordedEvent, *, using: str, interval: float) -> bool:
         """Hold progress back until it may be written, and return whether that is now.

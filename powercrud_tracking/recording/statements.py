@@ -162,6 +162,7 @@ class Compiler:
         names: Collection[str],
         incoming: Status | None = None,
         *,
+        only_on: frozenset[Status] = ALL,
         unless_lost: bool = False,
     ) -> Statement:
         """Return the UPDATE of an event.
@@ -172,6 +173,7 @@ class Compiler:
             names: the logical names that come with it. With ``SILENT_SINCE`` among them a row
                 is left alone that was updated after that time.
             incoming: the status that comes with a cleanup.
+            only_on: leave a row with another status alone, beside those of the event's rule.
             unless_lost: leave a lost row alone.
         """
         rule = TABLE[event]
@@ -195,9 +197,11 @@ class Compiler:
             assignments.keep(name_field)
         conditions = [f"{assignments.quote(name_field.column)} = %s"]
         slots = [*assignments.slots, ("task_name", get_adapter(name_field, connection))]
-        allowed = rule.only_on - ({Status.LOST} if unless_lost else set())
+        allowed = (rule.only_on & only_on) - ({Status.LOST} if unless_lost else set())
         if allowed != ALL and "status" in self.fields:
             conditions.append(assignments.get_among(allowed))
+        for name in sorted(rule.unless_filled & self.fields.keys()):
+            conditions.append(f"({assignments.get_emptiness(self.fields[name])})")
         if SILENT_SINCE in names:
             silence = self.fields.get("updated_at") or self.fields["created_at"]
             conditions.append(f"{assignments.quote(silence.column)} < %s")
@@ -300,9 +304,9 @@ class _Assignments:
         if write.unless and self._status:
             cases.append(f"WHEN {self.get_among(write.unless)} THEN {column}")
         if write.if_empty == ALL:
-            cases.append(f"WHEN NOT ({self._get_emptiness(field)}) THEN {column}")
+            cases.append(f"WHEN NOT ({self.get_emptiness(field)}) THEN {column}")
         elif write.if_empty and self._status:
-            filled = f"{self.get_among(write.if_empty)} AND NOT ({self._get_emptiness(field)})"
+            filled = f"{self.get_among(write.if_empty)} AND NOT ({self.get_emptiness(field)})"
             cases.append(f"WHEN {filled} THEN {column}")
         self.slots.append((name, get_adapter(field, self._connection)))
         self._assign(field, f"CASE {' '.join(cases)} ELSE %s END" if cases else "%s")
@@ -340,7 +344,7 @@ class _Assignments:
         column = self.quote(self._status.column)
         return f"{column} IN ({', '.join(f"'{s.value}'" for s in sorted(statuses))})"
 
-    def _get_emptiness(self, field: Field) -> str:
+    def get_emptiness(self, field: Field) -> str:
         column = self.quote(field.column)
         if isinstance(field, models.CharField | models.TextField):
             return f"{column} IS NULL OR {column} = ''"

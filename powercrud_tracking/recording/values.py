@@ -75,6 +75,8 @@ class ValueBuilder:
         if raw["queue_id"] is None:
             # It is written always, and must not be emptied.
             del raw["queue_id"]
+        if payload.get("retry_of"):
+            raw["retry_of"] = payload["retry_of"]
         return self._fit_all(raw)
 
     def build_owner(self, user: Any, objects: Any) -> dict[str, Any]:
@@ -149,6 +151,19 @@ class ValueBuilder:
         """Return logical names to values of a task that is declared lost."""
         return self._fit_all({"message": message, "failed_at": at})
 
+    def build_cancel_request(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Return logical names to values of a request to cancel a task."""
+        return self._fit_all({"cancel_requested_at": get_time(payload.get("timestamp"))})
+
+    def build_cancel(self, message: str | None, at: datetime) -> dict[str, Any]:
+        """Return logical names to values of a task that is cancelled."""
+        return self._fit_all({"message": message, "cancelled_at": at})
+
+    def build_retry(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Return logical names to values of a task whose place another one takes."""
+        at = get_time(payload.get("timestamp"))
+        return self._fit_all({"retried_by": payload.get("retried_by"), "cancel_requested_at": at})
+
     # --- reading a payload ---------------------------------------------------------------
 
     def _read_owner(self, user: Any, objects: Any) -> dict[str, Any]:
@@ -195,7 +210,11 @@ class ValueBuilder:
         return labels.format_objects(objects, redact=self.redact)
 
     def _fit_all(self, raw: Mapping[str, Any]) -> dict[str, Any]:
-        """Return those values for which the table has a field, in the form that it takes."""
+        """Return the values for which the table has a field, in the form that it takes.
+
+        Args:
+            raw: logical names to values of any kind.
+        """
         fitters = self._fitters
         return {name: fitters[name](value) for name, value in raw.items() if name in fitters}
 

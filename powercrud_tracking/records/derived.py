@@ -20,10 +20,13 @@ _ZERO = timedelta()
 
 
 def find_end(
-    status: str | None, completed_at: datetime | None, failed_at: datetime | None
+    status: str | None,
+    completed_at: datetime | None,
+    failed_at: datetime | None,
+    cancelled_at: datetime | None,
 ) -> datetime | None:
     """Return when a task ended; ``None`` while it is open, or if no end time is stored."""
-    return None if status in OPEN else completed_at or failed_at
+    return None if status in OPEN else completed_at or failed_at or cancelled_at
 
 
 def find_queue_time(

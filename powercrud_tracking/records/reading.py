@@ -74,7 +74,7 @@ class Record:
 
     @property
     def ended_at(self) -> datetime | None:
-        return derived.find_end(self.status, self.completed_at, self.failed_at)
+        return derived.find_end(self.status, self.completed_at, self.failed_at, self.cancelled_at)
 
     @property
     def queue_time(self) -> timedelta | None:

@@ -36,6 +36,11 @@ _ESCAPE = re.compile(
 _ARGUMENTS = re.compile(rf"[(\[](?:\d{{1,9}}, )?({_STRING})[,)\]]", re.DOTALL)
 
 
+def is_end(progress: str) -> bool:
+    """Return whether a text is the last one that a bulk operation reports."""
+    return (_COMPLETED.match(progress) or _FAILED.match(progress)) is not None
+
+
 def describe_bulk_failure(
     progress: str, *, redact: redaction.SecretKeys | None = None, rolled_back: bool = True
 ) -> str:

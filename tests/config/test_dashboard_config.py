@@ -36,9 +36,18 @@ class TestDashboardConfig:
         assert config.progress_interval == 1.0
         assert config.manager_class == "powercrud_tracking.managers.ModelTrackingAsyncManager"
         assert config.lost_after == 300
-        assert config.retention_days == {"success": 30, "failed": 180, "lost": 180}
+        assert config.retention_days == {
+            "success": 30,
+            "failed": 180,
+            "lost": 180,
+            "cancelled": 180,
+            "actions": 365,
+        }
         assert config.base_template == "powercrud_tracking/base.html"
-        functions = ("format_user", "format_objects", "format_payload", "failed_result", "visible")
+        functions = (
+            *("format_user", "format_objects", "format_payload", "failed_result"),
+            *("visible", "allowed", "retry"),
+        )
         assert {getattr(config, name) for name in functions} == {None}
 
     def test_each_default_field_is_a_field_of_our_own_model(self):

@@ -89,7 +89,13 @@ class TestLayers:
             "func": "class",
             "worker": "keyword",
         }
-        assert config.retention_days == {"success": 1, "failed": 180, "lost": 2}
+        assert config.retention_days == {
+            "success": 1,
+            "failed": 180,
+            "lost": 2,
+            "cancelled": 180,
+            "actions": 365,
+        }
 
     def test_another_record_model_starts_with_an_empty_map_and_no_defaults(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {

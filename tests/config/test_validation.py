@@ -32,8 +32,8 @@ FUNCTION = "a dotted path such as 'shop.tracking.label' or None"
 DEFAULTS = "a dict of field names to values or a dotted path such as 'shop.tracking.label'"
 MAP = "a dict of logical names to field names or None"
 DAYS = (
-    "a whole number of days up to 36500, None, or a dict of failed, lost, success to numbers of "
-    "days"
+    "a whole number of days up to 36500, None, or a dict of "
+    "actions, cancelled, failed, lost, success to numbers of days"
 )
 
 
@@ -50,6 +50,8 @@ WRONG_VALUES = [
     *params("FORMAT_PAYLOAD", FUNCTION, [], "format_payload", len),
     *params("FAILED_RESULT", FUNCTION, False, "is_failed", len),
     *params("VISIBLE", FUNCTION, True, "visible", len),
+    *params("ALLOWED", FUNCTION, True, "allowed", len),
+    *params("RETRY", FUNCTION, 3, "retry", len),
     *params(
         "REDACT",
         "a list of regular expressions",
@@ -115,6 +117,8 @@ RIGHT_VALUES = [
     ("FORMAT_USER", "tests.project.tracking.format_user"),
     ("FAILED_RESULT", "tests.project.tracking.is_failed"),
     ("VISIBLE", None),
+    ("ALLOWED", None),
+    ("RETRY", None),
     ("REDACT", []),
     ("REDACT", ["(?i)pin", "(pass|word)$"]),
     ("REDACT", ("pin",)),
@@ -126,7 +130,7 @@ RIGHT_VALUES = [
     ("LOST_AFTER", 3_153_600_000),
     ("RETENTION_DAYS", None),
     ("RETENTION_DAYS", 0),
-    ("RETENTION_DAYS", {"success": 3, "failed": None, "lost": 0}),
+    ("RETENTION_DAYS", {"success": 3, "failed": None, "lost": 0, "cancelled": 1, "actions": 9}),
     ("RETENTION_DAYS", {}),
     ("RETENTION_DAYS", 36_500),
     ("MANAGER_CLASS", "powercrud_tracking.managers.ModelTrackingAsyncManager"),

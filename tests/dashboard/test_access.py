@@ -148,8 +148,9 @@ class TestVisible:
                     started_at=now,
                     completed_at=now if status == "success" else None,
                     failed_at=now if status in {"failed", "lost"} else None,
+                    cancelled_at=now if status == "cancelled" else None,
                 )
-                for status in ("in_progress", "success", "failed", "lost")
+                for status in ("in_progress", "success", "failed", "lost", "cancelled")
                 for n in range(number)
             )
         get_broker().enqueue("a package")

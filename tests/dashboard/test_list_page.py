@@ -144,6 +144,7 @@ class TestList:
             "Open": "0",
             "Failed": "3",
             "Lost": "0",
+            "Cancelled": "0",
             "Succeeded": "0",
             "All": "3",
         }

@@ -231,7 +231,10 @@ def describe_writes(event):
     by_condition = {}
     for name, write in rule.writes.items():
         condition = describe_write(write)
-        if rule.only_on != ALL:
+        if len(rule.only_on) > len(ALL) / 2:
+            left_out = ALL - rule.only_on - write.unless
+            condition += f"; not on {describe_statuses(left_out)}" if left_out else ""
+        else:
             condition += f", on {describe_statuses(rule.only_on)} only"
         by_condition.setdefault(condition, []).append(name)
     for name in sorted(rule.increments):
@@ -268,6 +271,15 @@ class TestEventsPage:
         rows = read_table(self.TEXT, "| event | names | written |")
 
         assert rows == [row for event in Event for row in describe_writes(event)]
+
+    def test_the_fields_that_keep_a_row_from_an_event_are_those_of_the_table(self):
+        rows = read_table(self.TEXT, "| event | leaves a row alone in which this is filled |")
+
+        assert rows == [
+            [f"`{event}`", ", ".join(f"`{name}`" for name in sorted(rule.unless_filled))]
+            for event, rule in TABLE.items()
+            if rule.unless_filled
+        ]
 
 
 def get_commands():

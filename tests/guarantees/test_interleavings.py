@@ -33,6 +33,8 @@ FIELDS = (
     "started_at",
     "completed_at",
     "failed_at",
+    "cancelled_at",
+    "cancel_requested_at",
 )
 KINDS = (
     "create",
@@ -45,6 +47,8 @@ KINDS = (
     "cleanup with success",
     "cleanup with failed",
     "lost",
+    "cancel_request",
+    "cancel",
 )
 
 
@@ -55,6 +59,7 @@ class Row:
         self.status = None
         self.message = self.progress_payload = self.user_label = self.func = self.worker = ""
         self.result_payload = self.started_at = self.completed_at = self.failed_at = None
+        self.cancelled_at = self.cancel_requested_at = None
         self.cleaned_up = False
         self.attempts = 0
 
@@ -68,7 +73,7 @@ class Row:
 
     def apply(self, kind, number):
         if self.status is None:
-            if kind == "lost":
+            if kind in {"lost", "cancel_request", "cancel"}:
                 return
             self.status = "pending"
         event, _, brought = kind.partition(" with ")
@@ -81,6 +86,8 @@ class Row:
         self.message = self.message or text
 
     def start(self, text, at, brought):
+        if self.status == "cancelled" or self.cancel_requested_at:
+            return
         self.attempts += 1
         self.func = self.func or text
         if self.status == "success":
@@ -92,7 +99,7 @@ class Row:
         self.status, self.started_at, self.worker = "in_progress", at, text
 
     def progress(self, text, at, brought):
-        if self.status in {"success", "failed"}:
+        if self.status in {"success", "failed", "cancelled"}:
             self.progress_payload = self.progress_payload or text
             return
         if self.status == "lost":
@@ -102,14 +109,19 @@ class Row:
     def complete(self, text, at, brought):
         self.status, self.message, self.result_payload = "success", text, text
         self.completed_at, self.failed_at = at, None
+        self.cancelled_at = self.cancel_requested_at = None
 
     def complete_a_failure(self, text, at, brought):
-        if self.status != "success":
+        if self.cancel_requested_at:
+            self.cancel("Cancelled.", at, brought)
+        elif self.status not in {"success", "cancelled"}:
             self.status, self.failed_at, self.result_payload = "failed", at, False
             self.message = self.progress_payload or "The task returned False."
 
     def fail(self, text, at, brought):
-        if self.status != "success":
+        if self.cancel_requested_at:
+            self.cancel("Cancelled.", at, brought)
+        elif self.status not in {"success", "cancelled"}:
             self.status, self.message, self.result_payload = "failed", text, [text]
             self.failed_at = at
 
@@ -124,8 +136,18 @@ class Row:
             self.status, self.failed_at = brought, at
 
     def lost(self, text, at, brought):
-        if self.is_open:
+        if self.is_open and not self.cancel_requested_at:
             self.status, self.message, self.failed_at = "lost", text, at
+
+    def cancel_request(self, text, at, brought):
+        if self.status in {"in_progress", "failed"} and not self.cancel_requested_at:
+            self.cancel_requested_at = at
+
+    def cancel(self, text, at, brought):
+        if self.status == "lost":
+            self.failed_at = None
+        if self.is_open or self.status == "lost":
+            self.status, self.message, self.cancelled_at = "cancelled", text, at
 
 
 def build_event(kind, number):
@@ -162,6 +184,10 @@ def pick(values):
 )
 @given(st.lists(st.sampled_from(KINDS), min_size=1, max_size=12))
 @example(["fail", "cleanup", "start", "complete"])
+@example(["start", "cancel_request", "fail", "start", "complete", "start"])
+@example(["fail", "cancel_request", "start", "fail", "cancel"])
+@example(["start", "cancel_request", "lost", "complete a failure", "progress"])
+@example(["cancel", "create", "cancel", "start", "fail", "lost", "complete"])
 @example(["lost", "create", "lost", "progress", "complete", "start"])
 @example(["complete", "fail", "lost", "cleanup with failed", "progress", "create", "start"])
 def test_any_sequence_of_events_leaves_the_row_that_the_rules_say(kinds):
@@ -208,6 +234,8 @@ EXPECTED = {
         "started_at": str(AT + timedelta(seconds=1)),
         "completed_at": str(AT + timedelta(seconds=3)),
         "failed_at": None,
+        "cancelled_at": None,
+        "cancel_requested_at": None,
     },
     "failed": {
         "status": "failed",
@@ -222,6 +250,8 @@ EXPECTED = {
         "started_at": None,
         "completed_at": None,
         "failed_at": str(AT + timedelta(seconds=2)),
+        "cancelled_at": None,
+        "cancel_requested_at": None,
     },
 }
 

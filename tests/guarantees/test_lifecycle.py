@@ -21,55 +21,67 @@ ZONE = UTC if settings.USE_TZ else None
 OLD_TIME = datetime(2025, 1, 1, tzinfo=ZONE)
 NEW_TIME = datetime(2026, 2, 2, tzinfo=ZONE)
 
-BEFORE = ("pending", "in_progress", "success", "failed", "lost", None)
+BEFORE = ("pending", "in_progress", "success", "failed", "lost", "cancelled", None)
 """The status of the row before the event; ``None``: there is no row."""
 
 # The status afterwards, in the order of BEFORE.
 AFTERWARDS = {
-    "create": ("pending", "in_progress", "success", "failed", "lost", "pending"),
-    "start": ("in_progress", "in_progress", "success", "in_progress", "in_progress", "in_progress"),
-    "progress": ("in_progress", "in_progress", "success", "failed", "in_progress", "in_progress"),
-    "complete": ("success", "success", "success", "success", "success", "success"),
+    "create": "pending in_progress success failed lost cancelled pending",
+    "start": "in_progress in_progress success in_progress in_progress cancelled in_progress",
+    "progress": "in_progress in_progress success failed in_progress cancelled in_progress",
+    "complete": "success success success success success success success",
     "complete, but its result means failure": (
-        "failed",
-        "failed",
-        "success",
-        "failed",
-        "failed",
-        "failed",
+        "failed failed success failed failed cancelled failed"
     ),
-    "fail": ("failed", "failed", "success", "failed", "failed", "failed"),
-    "error": ("failed", "failed", "success", "failed", "failed", "failed"),
-    "cleanup": ("pending", "in_progress", "success", "failed", "lost", "pending"),
-    "cleanup with success": ("success", "success", "success", "failed", "lost", "success"),
-    "cleanup with failed": ("failed", "failed", "success", "failed", "lost", "failed"),
-    "cleanup with lost": ("lost", "lost", "success", "failed", "lost", "lost"),
+    "fail": "failed failed success failed failed cancelled failed",
+    "error": "failed failed success failed failed cancelled failed",
+    "cleanup": "pending in_progress success failed lost cancelled pending",
+    "cleanup with success": "success success success failed lost cancelled success",
+    "cleanup with failed": "failed failed success failed lost cancelled failed",
+    "cleanup with lost": "lost lost success failed lost cancelled lost",
     "cleanup with success, but its result means failure": (
-        "failed",
-        "failed",
-        "success",
-        "failed",
-        "lost",
-        "failed",
+        "failed failed success failed lost cancelled failed"
     ),
-    "lost": ("lost", "lost", "success", "failed", "lost", None),
+    "lost": "lost lost success failed lost cancelled -",
+    "cancel_request": "pending in_progress success failed lost cancelled -",
+    "cancel": "cancelled cancelled success failed cancelled cancelled -",
+    "retry": "pending in_progress success failed lost cancelled -",
+}
+# The same where somebody has asked to cancel the task.
+AFTERWARDS_IF_REQUESTED = {
+    "start": "pending in_progress success failed lost cancelled",
+    "progress": "in_progress in_progress success failed in_progress cancelled",
+    "complete": "success success success success success success",
+    "complete, but its result means failure": (
+        "cancelled cancelled success failed cancelled cancelled"
+    ),
+    "fail": "cancelled cancelled success failed cancelled cancelled",
+    "lost": "pending in_progress success failed lost cancelled",
+    "cancel": "cancelled cancelled success failed cancelled cancelled",
 }
 CASES = [
     pytest.param(event, before, after, id=f"{event} on {before}")
     for event, row in AFTERWARDS.items()
-    for before, after in zip(BEFORE, row, strict=True)
+    for before, after in zip(BEFORE, row.split(), strict=True)
+]
+CASES_IF_REQUESTED = [
+    pytest.param(event, before, after, id=f"{event} on {before}")
+    for event, row in AFTERWARDS_IF_REQUESTED.items()
+    for before, after in zip(BEFORE[:6], row.split(), strict=True)
 ]
 
 # What an event changes on a row of which every field is filled, beside the status.
 ATTEMPT = {"started_at", "worker", "attempts"}
 AGAIN = ATTEMPT | {"failed_at", "cleaned"}
 CALL = {"func", "args", "kwargs", "group"}
-LAUNCH = CALL | {"user", "objects", "extra"}
+LAUNCH = CALL | {"user", "objects", "extra", "retry_of"}
+CANCELLED = {"message", "cancelled_at"}
+COMPLETED = {"result", "message", "completed_at", "failed_at", "cancelled_at"}
 CHANGES_OF_A_FULL_ROW = {
-    "create": (set(), set(), set(), set(), set()),
-    "start": (ATTEMPT, ATTEMPT, {"attempts"}, AGAIN, AGAIN),
-    "progress": ({"progress"}, {"progress"}, set(), set(), {"progress", "failed_at"}),
-    "complete": ({"result", "message", "completed_at", "failed_at"},) * 5,
+    "create": (set(), set(), set(), set(), set(), set()),
+    "start": (ATTEMPT, ATTEMPT, {"attempts"}, AGAIN, AGAIN, set()),
+    "progress": ({"progress"}, {"progress"}, set(), set(), {"progress", "failed_at"}, set()),
+    "complete": (COMPLETED,) * 6,
     "fail": (
         {"result", "message", "failed_at"},
         {"result", "message", "failed_at"},
@@ -93,14 +105,16 @@ CHANGES_OF_A_FULL_ROW = {
         set(),
     ),
     "lost": ({"message", "failed_at"}, {"message", "failed_at"}, set(), set(), set()),
+    "cancel_request": (set(), {"cancel_requested_at"}, set(), {"cancel_requested_at"}, set()),
+    "cancel": (CANCELLED, CANCELLED, set(), set(), CANCELLED | {"failed_at"}),
 }
 # The same on a row of which every field is empty.
 STARTED = ATTEMPT | CALL
 CHANGES_OF_AN_EMPTY_ROW = {
-    "create": (LAUNCH | {"message"},) * 5,
-    "start": (STARTED,) * 5,
-    "progress": ({"progress"},) * 5,
-    "complete": ({"result", "message", "completed_at"},) * 5,
+    "create": (LAUNCH | {"message"},) * 6,
+    "start": (*[STARTED] * 5, set()),
+    "progress": ({"progress"},) * 6,
+    "complete": ({"result", "message", "completed_at"},) * 6,
     "fail": (
         {"result", "message", "failed_at"},
         {"result", "message", "failed_at"},
@@ -123,6 +137,16 @@ CHANGES_OF_AN_EMPTY_ROW = {
         {"cleaned"},
     ),
     "lost": ({"message", "failed_at"}, {"message", "failed_at"}, set(), set(), set()),
+    "cancel_request": (set(), {"cancel_requested_at"}, set(), {"cancel_requested_at"}, set()),
+    "cancel": (CANCELLED, CANCELLED, set(), set(), CANCELLED),
+    "retry": (
+        set(),
+        set(),
+        {"retried_by"},
+        {"retried_by", "cancel_requested_at"},
+        {"retried_by", "cancel_requested_at"},
+        {"retried_by"},
+    ),
 }
 NAMES = {
     "message": "message",
@@ -136,6 +160,10 @@ NAMES = {
     "started_at": "started_at",
     "completed_at": "completed_at",
     "failed_at": "failed_at",
+    "cancelled_at": "cancelled_at",
+    "cancel_requested_at": "cancel_requested_at",
+    "retry_of": "retry_of",
+    "retried_by": "retried_by",
     "attempts": "attempts",
     "func": "func",
     "group": "task_group",
@@ -148,8 +176,10 @@ FULL = {
         ("message", "progress", "user", "objects", "args", "kwargs", "result", "func", "group"),
         "old",
     ),
-    **dict.fromkeys(("worker", "extra"), "old"),
-    **dict.fromkeys(("started_at", "completed_at", "failed_at", "created_at"), OLD_TIME),
+    **dict.fromkeys(("worker", "extra", "retry_of"), "old"),
+    **dict.fromkeys(
+        ("started_at", "completed_at", "failed_at", "cancelled_at", "created_at"), OLD_TIME
+    ),
     "cleaned": True,
     "attempts": 1,
 }
@@ -164,6 +194,8 @@ PAYLOAD = {
     "group": "new",
     "extra": {"new": 1},
     "worker": "new",
+    "retry_of": "new",
+    "retried_by": "new",
     "result": {"new": 1},
     "timestamp": NEW_TIME,
 }
@@ -173,7 +205,7 @@ def expand(table):
     return [
         pytest.param(event, before, changed, id=f"{event} on {before}")
         for event, row in table.items()
-        for before, changed in zip(BEFORE[:5], row, strict=True)
+        for before, changed in zip(BEFORE[: len(row)], row, strict=True)
     ]
 
 
@@ -212,7 +244,20 @@ class TestTable:
 
         send(manager, event)
 
-        assert AsyncTaskRecord.objects.values_list("status", flat=True).first() == after
+        assert AsyncTaskRecord.objects.values_list("status", flat=True).first() == (
+            None if after == "-" else after
+        )
+
+    @pytest.mark.parametrize(("event", "before", "after"), CASES_IF_REQUESTED)
+    def test_a_task_that_somebody_has_asked_to_cancel_is_not_run_again(
+        self, manager, event, before, after
+    ):
+        make_row(before, cancel_requested_at=OLD_TIME)
+
+        send(manager, event)
+
+        row = AsyncTaskRecord.objects.get()
+        assert (row.status, row.attempts) == (after, 0)
 
     @pytest.mark.parametrize(("event", "before", "changed"), expand(CHANGES_OF_A_FULL_ROW))
     def test_on_a_full_row_an_event_changes_only_the_listed_fields(
@@ -276,7 +321,7 @@ class TestTable:
 class TestVocabulary:
     def test_every_status_is_either_open_or_finished(self):
         assert {"pending", "in_progress"} == OPEN
-        assert {"success", "failed", "lost"} == FINISHED
+        assert {"success", "failed", "lost", "cancelled"} == FINISHED
         assert set(Status.values) == ALL == OPEN | FINISHED
 
     def test_error_is_an_alias_of_fail(self):

@@ -51,6 +51,10 @@ LAUNCHED = {
     "cluster": "night",
     "queue_id": "4c1b",
     "launched_by_id": "",
+    "cancelled_at": None,
+    "cancel_requested_at": None,
+    "retry_of": "",
+    "retried_by": "",
     "extra": {"tenant": "north"},
 }
 SUCCEEDED = {
@@ -74,6 +78,14 @@ FAILED = {
     "failed_at": AT + timedelta(seconds=2),
     "attempts": 0,
     "worker": "",
+}
+
+
+CANCELLATION = {
+    "create": CREATE,
+    "progress": PROGRESS,
+    "cancel": {"message": "Cancelled by ada."},
+    "cleanup": {"message": "Cleaned up"},
 }
 
 
@@ -102,6 +114,30 @@ def test_a_failure_ends_in_the_same_row_in_every_order(manager, order):
     send_in_order(manager, order, FAILURE)
 
     assert get_row() == FAILED
+
+
+@pytest.mark.parametrize(
+    "order", list(permutations(["create", "progress", "cancel", "cleanup"])), ids=" ".join
+)
+def test_a_started_task_that_is_cancelled_ends_in_the_same_row_in_every_order(manager, order):
+    send_in_order(manager, ["start"], SUCCESS)
+
+    send_in_order(manager, order, CANCELLATION)
+
+    row = get_row()
+    assert (row["status"], row["message"]) == ("cancelled", "Cancelled by ada.")
+    assert (row["attempts"], row["progress_payload"]) == (1, "sorting: 1/2")
+    assert (row["cancelled_at"], row["failed_at"]) == (AT + timedelta(seconds=2), None)
+
+
+@pytest.mark.parametrize("order", list(permutations(["cancel", "complete"])), ids=" ".join)
+def test_a_function_that_finished_is_a_success_whatever_was_cancelled(manager, order):
+    send_in_order(manager, ["create", "start", "progress"], SUCCESS)
+
+    send_in_order(manager, order, {**SUCCESS, "cancel": CANCELLATION["cancel"]})
+    send_in_order(manager, ["cleanup"], SUCCESS)
+
+    assert get_row() == SUCCEEDED
 
 
 @pytest.mark.parametrize(

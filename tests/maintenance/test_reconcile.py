@@ -12,7 +12,7 @@ from django_q.brokers import get_broker
 from django_q.conf import Conf
 from django_q.models import Task
 
-from powercrud_tracking import upkeep
+from powercrud_tracking import actions, upkeep
 from powercrud_tracking.config.dashboard_config import DashboardConfig
 from powercrud_tracking.factory import get_manager
 from powercrud_tracking.lifecycle import Status
@@ -53,6 +53,29 @@ class TestReconcile:
 
         assert report.left == {"healthy": "its worker is alive"}
         assert get_status("healthy") == Status.IN_PROGRESS
+
+    def test_a_task_that_was_asked_to_stop_and_is_gone_is_cancelled(self):
+        make_row("gone", worker=GONE, attempts=1)
+        actions.cancel("gone", by="ada", reason="wrong file")
+        let_be_silent("gone")
+
+        report = upkeep.reconcile()
+
+        assert (report.cancelled, report.lost) == (["gone"], [])
+        row = AsyncTaskRecord.objects.get()
+        assert (row.status, row.message) == ("cancelled", "Cancelled by ada: wrong file")
+        assert row.cleaned_up is True
+
+    def test_the_failure_that_django_q2_has_of_one_that_was_asked_to_stop_cancels_it(self):
+        make_row("failed", worker=GONE, attempts=1)
+        actions.cancel("failed", by="ada")
+        let_be_silent("failed")
+        make_result("failed", success=False)
+
+        report = upkeep.reconcile()
+
+        assert report.ended == ["failed"]
+        assert get_status("failed") == Status.CANCELLED
 
     @pytest.mark.parametrize("silent", [TWO_HOURS, timedelta(days=30)], ids=str)
     def test_a_task_that_waits_without_a_cluster_is_left(self, manager, silent):

@@ -81,6 +81,7 @@ class TestReads:
             "started_at",
             "completed_at",
             "failed_at",
+            "cancelled_at",
         }
 
     def test_tasks_of_one_user(self, user):

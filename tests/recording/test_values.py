@@ -104,6 +104,9 @@ class TestBuild:
             (Event.FAIL, make_builder().build_end(Status.FAILED, "m", {})),
             (Event.CLEANUP, make_builder().build_cleanup(Status.LOST, "m", {"result": 1})),
             (Event.LOST, make_builder().build_lost("m", AT)),
+            (Event.CANCEL_REQUEST, make_builder().build_cancel_request({})),
+            (Event.CANCEL, make_builder().build_cancel("m", AT)),
+            (Event.RETRY, make_builder().build_retry({})),
         ],
         ids=[str(event) for event in Event],
     )

@@ -28,11 +28,15 @@ def minutes(number):
 class TestFindEnd:
     @pytest.mark.parametrize("status", ["pending", "in_progress"])
     def test_an_open_task_has_no_end(self, status):
-        assert find_end(status, None, NOW) is None
+        assert find_end(status, None, NOW, None) is None
 
-    @pytest.mark.parametrize("times", [(NOW, None), (None, NOW)], ids=["completed", "failed"])
-    @pytest.mark.parametrize("status", ["success", "failed", "lost", None])
-    def test_a_finished_task_ended_when_it_completed_or_failed(self, status, times):
+    @pytest.mark.parametrize(
+        "times",
+        [(NOW, None, None), (None, NOW, None), (None, None, NOW)],
+        ids=["completed", "failed", "cancelled"],
+    )
+    @pytest.mark.parametrize("status", ["success", "failed", "lost", "cancelled", None])
+    def test_a_finished_task_ended_when_it_completed_failed_or_was_cancelled(self, status, times):
         assert find_end(status, *times) == NOW
 
 

@@ -22,6 +22,7 @@ class FinishedTask(NamedTuple):
     started_at: datetime | None = None
     completed_at: datetime | None = None
     failed_at: datetime | None = None
+    cancelled_at: datetime | None = None
     attempts: int | None = None
 
     @property
@@ -31,7 +32,9 @@ class FinishedTask(NamedTuple):
     @property
     def run_time(self) -> timedelta | None:
         """How long its last attempt ran."""
-        ended_at = derived.find_end(self.status, self.completed_at, self.failed_at)
+        ended_at = derived.find_end(
+            self.status, self.completed_at, self.failed_at, self.cancelled_at
+        )
         return derived.find_run_time(self.status, self.started_at, ended_at)
 
 

@@ -65,7 +65,8 @@ def find_latest_runs(
 def _build_run(values: Mapping[str, Any], record: Record, now: datetime) -> dict[str, Any]:
     stored = values.get("status")
     status = find_status(stored)
-    ended_at = derived.find_end(status, values.get("completed_at"), values.get("failed_at"))
+    ends = (values.get(name) for name in ("completed_at", "failed_at", "cancelled_at"))
+    ended_at = derived.find_end(status, *ends)
     return {
         "task_name": values["task_name"],
         "status": status,
