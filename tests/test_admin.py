@@ -45,10 +45,10 @@ def get_url(model, view, *args):
 
 @models
 class TestReadOnly:
-    def test_nothing_can_be_added(self, admin_client, model, make):
+    def test_the_admin_adds_nothing(self, admin_client, model, make):
         assert admin_client.get(get_url(model, "add")).status_code == 403
 
-    def test_nothing_can_be_changed(self, admin_client, model, make):
+    def test_the_admin_changes_nothing(self, admin_client, model, make):
         row = make()
 
         response = admin_client.post(
@@ -58,7 +58,7 @@ class TestReadOnly:
         assert response.status_code == 403
         assert model.objects.get().task_name == NAME
 
-    def test_nothing_can_be_deleted(self, admin_client, model, make):
+    def test_the_admin_deletes_nothing(self, admin_client, model, make):
         row = make()
 
         response = admin_client.post(get_url(model, "delete", row.pk), {"post": "yes"})
@@ -66,7 +66,7 @@ class TestReadOnly:
         assert response.status_code == 403
         assert model.objects.count() == 1
 
-    def test_there_is_no_action_that_deletes(self, admin_client, model, make):
+    def test_the_admin_has_no_delete_action(self, admin_client, model, make):
         row = make()
 
         admin_client.post(
@@ -87,7 +87,7 @@ class TestReadOnly:
 
 @models
 class TestPages:
-    def test_the_list_shows_rows_escaped(self, admin_client, model, make):
+    def test_the_changelist_escapes_values(self, admin_client, model, make):
         make()
 
         response = admin_client.get(get_url(model, "changelist"))
@@ -96,7 +96,7 @@ class TestPages:
         assert "&lt;b&gt;no stock&lt;/b&gt;" in response.content.decode()
         assert "<b>no stock" not in response.content.decode()
 
-    def test_a_row_has_a_page(self, admin_client, model, make):
+    def test_a_row_has_an_admin_page(self, admin_client, model, make):
         row = make()
 
         response = admin_client.get(get_url(model, "change", row.pk))
@@ -115,14 +115,14 @@ class TestPages:
         assert found.context["cl"].result_count == 1
         assert missed.context["cl"].result_count == 0
 
-    def test_a_row_leads_to_the_page_of_its_task(self, admin_client, model, make):
+    def test_a_row_links_to_its_task_page(self, admin_client, model, make):
         row = make()
         url = reverse("powercrud_tracking:detail", args=[NAME])
 
         for page in (get_url(model, "changelist"), get_url(model, "change", row.pk)):
             assert f'href="{url}"' in admin_client.get(page).content.decode()
 
-    def test_where_the_pages_are_not_mounted_it_leads_nowhere(
+    def test_without_the_urls_of_the_pages_there_is_no_link_to_the_task_page(
         self, admin_client, model, make, settings
     ):
         make()
@@ -133,7 +133,9 @@ class TestPages:
         assert response.status_code == 200
         assert "tasks/" not in response.content.decode()
 
-    def test_counting_stops_at_the_limit(self, admin_client, model, make, monkeypatch):
+    def test_the_paginator_stops_counting_at_the_limit(
+        self, admin_client, model, make, monkeypatch
+    ):
         monkeypatch.setattr("powercrud_tracking.admin.LIMIT", 10)
         make()
 
@@ -144,14 +146,14 @@ class TestPages:
         assert len(counting) == 1
         assert "LIMIT 10)" in counting[0]
 
-    def test_people_without_the_permission_stay_outside(self, client, user, model, make):
+    def test_users_without_the_permission_cannot_open_the_admin(self, client, user, model, make):
         type(user).objects.filter(pk=user.pk).update(is_staff=True)
         client.force_login(user)
 
         assert client.get(get_url(model, "changelist")).status_code == 403
 
 
-def test_the_list_tells_what_the_page_tells_and_reads_no_payloads(admin_client):
+def test_the_changelist_shows_titles_and_times_and_does_not_read_payloads(admin_client):
     start = timezone.now()
     AsyncTaskRecord.objects.create(
         task_name=NAME,
@@ -175,7 +177,7 @@ def only_shown(request, rows):
 
 
 @pytest.mark.django_db
-def test_rows_out_of_sight_are_not_shown(admin_client, settings):
+def test_invisible_rows_are_not_in_the_admin(admin_client, settings):
     settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.project.tracking.hide_all"}
     row = AsyncTaskRecord.objects.create(task_name="a tenant's")
     AsyncTaskAttempt.objects.create(task_name="a tenant's", number=1, ended_at=timezone.now())
@@ -203,25 +205,25 @@ class TestAttemptsOfRecordsInAnotherDatabase:
             InheritedRecord.objects.create(task_name=name)
             AsyncTaskAttempt.objects.create(task_name=name, number=1, ended_at=timezone.now())
 
-    def test_only_those_of_visible_tasks_are_listed(self, admin_client):
+    def test_only_attempts_of_visible_tasks_are_listed(self, admin_client):
         found = admin_client.get(get_url(AsyncTaskAttempt, "changelist")).context["cl"]
 
         assert [attempt.task_name for attempt in found.result_list] == ["shown"]
 
     @pytest.mark.parametrize(("name", "status"), [("shown", 200), ("hidden", 302)])
-    def test_only_those_of_visible_tasks_have_a_page(self, admin_client, name, status):
+    def test_only_attempts_of_visible_tasks_have_an_admin_page(self, admin_client, name, status):
         pk = AsyncTaskAttempt.objects.get(task_name=name).pk
 
         assert admin_client.get(get_url(AsyncTaskAttempt, "change", pk)).status_code == status
 
-    def test_an_old_one_has_a_page(self, admin_client, monkeypatch):
+    def test_an_old_attempt_has_an_admin_page(self, admin_client, monkeypatch):
         monkeypatch.setattr("powercrud_tracking.admin.MOST_IN_ANOTHER_DATABASE", 1)
         pk = AsyncTaskAttempt.objects.get(task_name="shown").pk
 
         assert admin_client.get(get_url(AsyncTaskAttempt, "change", pk)).status_code == 200
 
     @pytest.mark.parametrize("key", ["x", "0", str(10**20)])
-    def test_a_key_that_no_attempt_has_leads_back(self, admin_client, key):
+    def test_an_unknown_attempt_redirects(self, admin_client, key):
         assert admin_client.get(get_url(AsyncTaskAttempt, "change", key)).status_code == 302
 
 
@@ -235,7 +237,7 @@ class SpreadRouter:
 
 
 @pytest.mark.skipif(IS_SPLIT, reason="has a router of its own")
-def test_records_of_one_query_come_from_one_database(rf, admin_user, settings):
+def test_the_records_of_a_query_are_read_from_one_database(rf, admin_user, settings):
     settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.test_admin.only_shown"}
     settings.DATABASE_ROUTERS = ["tests.test_admin.SpreadRouter"]
     request = rf.get("/")

@@ -51,7 +51,7 @@ BAD_SETTINGS = [
 
 
 class TestDashboardManager:
-    def test_its_own_path_leads_back_to_it(self):
+    def test_dashboard_manager_can_be_imported_by_its_path(self):
         cls = factory.DashboardManager
 
         path = f"{cls.__module__}.{cls.__name__}"
@@ -60,7 +60,7 @@ class TestDashboardManager:
         assert import_string(path) is cls
         assert f"{cls.__module__}.{cls.__qualname__}" == PATH
 
-    def test_it_stands_on_the_class_that_the_settings_name(self):
+    def test_dashboard_manager_inherits_from_the_class_in_the_settings(self):
         seen = []
 
         def look():
@@ -82,14 +82,14 @@ class TestDashboardManager:
             ModelTrackingAsyncManager,
         ]
 
-    def test_on_the_same_base_it_is_the_same_class(self, settings):
+    def test_dashboard_manager_on_the_same_base_is_the_same_class(self, settings):
         first = factory.DashboardManager
 
         settings.POWERCRUD_ASYNC_DASHBOARD = {"PAYLOAD_LIMIT": 1024}
 
         assert factory.DashboardManager is first
 
-    def test_an_instance_follows_the_settings_though_its_class_was_taken_before(self, settings):
+    def test_an_instance_follows_settings_that_change_after_the_import_of_its_class(self, settings):
         cls = factory.DashboardManager
 
         settings.POWERCRUD_ASYNC_DASHBOARD = {"PAYLOAD_LIMIT": 1024}
@@ -97,14 +97,14 @@ class TestDashboardManager:
         assert cls().config.payload_limit == 1024
 
     @pytest.mark.parametrize("setting", [{}, SHOP], ids=["built-in", "shop"])
-    def test_it_can_be_pickled(self, settings, setting):
+    def test_dashboard_manager_can_be_pickled(self, settings, setting):
         settings.POWERCRUD_ASYNC_DASHBOARD = setting
 
         copy = pickle.loads(pickle.dumps(factory.DashboardManager))
 
         assert copy is factory.DashboardManager
 
-    def test_the_module_has_no_other_made_up_attributes(self):
+    def test_an_unknown_attribute_of_the_module_raises_attribute_error(self):
         with pytest.raises(AttributeError) as error:
             factory.DashbordManager  # noqa: B018
 
@@ -112,7 +112,9 @@ class TestDashboardManager:
             "module 'powercrud_tracking.factory' has no attribute 'DashbordManager'"
         )
 
-    def test_a_manager_class_may_be_built_on_it(self, settings, tmp_path, monkeypatch):
+    def test_a_manager_class_may_inherit_from_dashboard_manager(
+        self, settings, tmp_path, monkeypatch
+    ):
         (tmp_path / "shop_managers.py").write_text(
             "from powercrud_tracking.factory import DashboardManager\n\n\n"
             "class ShopManager(DashboardManager):\n    payload_limit = 512\n"
@@ -164,10 +166,10 @@ class TestBadSettings:
 
 
 class TestGetManager:
-    def test_overrides_are_keys_by_their_field_names(self):
+    def test_get_manager_takes_overrides_by_their_field_names(self):
         assert factory.get_manager(payload_limit=1024).config == DashboardConfig(payload_limit=1024)
 
-    def test_it_is_an_instance_of_dashboard_manager(self, settings):
+    def test_get_manager_returns_an_instance_of_dashboard_manager(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = SHOP
 
         manager = factory.get_manager()
@@ -178,14 +180,14 @@ class TestGetManager:
 
 
 class TestWayOfPowercrud:
-    def test_its_resolver_builds_the_manager_that_the_settings_name(self, settings):
+    def test_resolve_manager_builds_the_manager_in_the_settings(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = SHOP
 
         manager = AsyncManager.resolve_manager(PATH)
 
         assert isinstance(manager, ShopManager)
 
-    def test_its_resolver_hands_on_what_travelled(self):
+    def test_resolve_manager_uses_the_packed_configuration(self):
         reference = factory.get_manager(payload_limit=1024).get_manager_reference()
 
         manager = AsyncManager.resolve_manager(
@@ -204,7 +206,7 @@ class TestWayOfPowercrud:
             pytest.param(False, "no", "failed", id="f"),
         ],
     )
-    def test_its_completion_hook_ends_the_row(self, is_success, result, status):
+    def test_the_completion_hook_ends_the_row(self, is_success, result, status):
         manager = factory.get_manager()
         manager.async_task_lifecycle("create", TASK_NAME, status="pending")
         task = Task(
@@ -233,13 +235,13 @@ class TestEarlyImport:
             ),
         ],
     )
-    def test_importing_it_before_the_registry_is_ready_does_no_harm(self, script):
+    def test_the_factory_can_be_imported_before_the_apps_are_ready(self, script):
         result = run(script, DJANGO_SETTINGS_MODULE="tests.settings")
 
         assert result.stderr == ""
         assert result.stdout == f"{PATH}\n"
 
-    def test_the_settings_module_itself_may_import_it(self, tmp_path):
+    def test_the_settings_module_may_import_the_factory(self, tmp_path):
         (tmp_path / "importing_settings.py").write_text(
             "import powercrud_tracking.factory\n"
             "from tests.settings import *\n"

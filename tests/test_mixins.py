@@ -59,7 +59,7 @@ class TestForwarding:
 
         assert config == packing.sign({"fingerprint": DashboardConfig().fingerprint}, path=PATH)
 
-    def test_its_manager_is_dashboard_manager_with_the_overrides(self):
+    def test_the_manager_of_a_view_is_dashboard_manager_with_its_overrides(self):
         view = build_view({"PAYLOAD_LIMIT": 1024})
 
         manager = view.get_async_manager()
@@ -68,7 +68,7 @@ class TestForwarding:
         assert type(manager) is factory.DashboardManager
         assert manager.config == DashboardConfig(payload_limit=1024)
 
-    def test_it_is_recorded_whatever_powercruds_default_manager_is(self, settings):
+    def test_a_task_of_the_view_is_recorded_with_any_default_manager_of_powercrud(self, settings):
         settings.POWERCRUD_SETTINGS = {
             "ASYNC_MANAGER_DEFAULT": {
                 "manager_class": "powercrud.async_manager.AsyncManager",
@@ -81,7 +81,7 @@ class TestForwarding:
         assert type(manager) is factory.DashboardManager
         assert manager.config == DashboardConfig()
 
-    def test_overrides_are_laid_over_the_setting(self, settings):
+    def test_the_overrides_of_a_view_override_the_setting(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"PAYLOAD_LIMIT": 4096, "FIELD_MAP": {"user": None}}
 
         config = build_view({"FIELD_MAP": {"message": None}}).get_async_manager().config
@@ -90,7 +90,9 @@ class TestForwarding:
             payload_limit=4096, field_map={"user": None, "message": None}
         )
 
-    def test_overrides_are_laid_over_the_attributes_of_the_manager_class(self, settings, caplog):
+    def test_the_overrides_of_a_view_override_the_attributes_of_the_manager_class(
+        self, settings, caplog
+    ):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"MANAGER_CLASS": "tests.test_mixins.ShopManager"}
 
         with caplog.at_level(logging.WARNING, "powercrud_tracking"):
@@ -114,9 +116,7 @@ class TestForwarding:
         assert Overriding().get_async_manager().config.payload_limit == 512
 
     @pytest.mark.django_db(databases="__all__")
-    def test_a_bulk_operation_is_queued_with_them_and_recorded_in_the_table_of_the_view(
-        self, client, monkeypatch
-    ):
+    def test_a_bulk_operation_is_recorded_in_the_table_of_the_view(self, client, monkeypatch):
         overrides = {
             "RECORD_MODEL": "project.InheritedRecord",
             "CREATE_DEFAULTS": {"tenant": "north"},
@@ -153,7 +153,7 @@ class TestFollowing:
         )
         return answer.content.decode(), json.loads(answer["HX-Trigger"]).get("taskName")
 
-    def test_anonymous_people_get_powercrud_s_modal_as_it_is(self, client):
+    def test_anonymous_users_get_the_modal_of_powercrud_without_a_link(self, client):
         text, task_name = self.queue(client)
 
         assert task_name is not None
@@ -170,7 +170,7 @@ class TestFollowing:
         assert task_name is not None
         assert "Follow this task" not in text
 
-    def test_a_view_that_cannot_be_asked_leaves_the_task_queued(self, client, user, settings):
+    def test_an_error_while_finding_the_page_leaves_the_task_queued(self, client, user, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.project.tracking.break_on_rows"}
         client.force_login(user)
 
@@ -179,7 +179,7 @@ class TestFollowing:
         assert OrmQ.objects.get().task["name"] == task_name
         assert "Bulk Operation Queued" in text
 
-    def test_who_queued_it_gets_the_link_where_no_poll_takes_the_focus_from_it(self, client, user):
+    def test_the_launcher_gets_the_link_outside_the_polled_part_of_the_modal(self, client, user):
         client.force_login(user)
 
         text, task_name = self.queue(client)
@@ -188,7 +188,7 @@ class TestFollowing:
         assert f'<a class="link" href="{page}">Follow this task</a>' in text
         assert client.get(page).status_code == 200
 
-    def test_the_poll_of_that_modal_does_not_repeat_it(self, client, user):
+    def test_the_poll_of_a_modal_with_a_link_does_not_repeat_it(self, client, user):
         client.force_login(user)
         text, task_name = self.queue(client)
         [poll] = re.findall('hx-get="(.+?)"', text)
@@ -236,7 +236,7 @@ class TestRefusals:
             ),
         ],
     )
-    def test_bad_overrides_raise_and_name_the_view(self, overrides, message):
+    def test_invalid_overrides_raise_an_error_that_names_the_view(self, overrides, message):
         view = build_view(overrides)
 
         with pytest.raises(ImproperlyConfigured) as refusal:
@@ -244,7 +244,7 @@ class TestRefusals:
 
         assert str(refusal.value) == message
 
-    def test_a_value_that_is_no_json_is_refused(self):
+    def test_an_override_that_is_not_json_is_an_error(self):
         view = build_view({"CREATE_DEFAULTS": {"extra": {1, 2}}})
 
         with pytest.raises(ImproperlyConfigured) as refusal:
@@ -254,14 +254,14 @@ class TestRefusals:
             "A task cannot be launched by a manager whose CREATE_DEFAULTS is {'extra': {1, 2}}: "
         )
 
-    def test_a_bad_setting_is_named_and_not_the_view(self, settings):
+    def test_an_invalid_setting_is_an_error_that_does_not_name_the_view(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"PAYLOAD_LIMIT": 1}
 
         with pytest.raises(ImproperlyConfigured, match=r"^POWERCRUD_ASYNC_DASHBOARD"):
             WidgetView().get_async_manager()
 
 
-class TestSides:
+class TestOrderOfBases:
     @pytest.mark.parametrize(
         ("bases", "shadowing"),
         [
@@ -282,7 +282,9 @@ class TestSides:
             ),
         ],
     )
-    def test_the_wrong_side_raises_and_names_the_view(self, bases, shadowing):
+    def test_listing_the_mixin_after_those_of_powercrud_is_an_error_that_names_the_view(
+        self, bases, shadowing
+    ):
         with pytest.raises(ImproperlyConfigured) as refusal:
             type("BookView", bases, {})
 
@@ -303,7 +305,7 @@ class TestSides:
             pytest.param((AsyncDashboardMixin, PowerCRUDMixin, CRUDView), id="without-async"),
         ],
     )
-    def test_the_left_side_is_right(self, bases):
+    def test_listing_the_mixin_before_those_of_powercrud_is_valid(self, bases):
         view = type("BookView", bases, {})
 
         assert view.get_async_manager_class_path is AsyncDashboardMixin.get_async_manager_class_path

@@ -36,16 +36,16 @@ def make_answer(status, progress, message):
 
 
 class TestUrl:
-    def test_it_is_where_powercrud_s_templates_look_for_it(self):
+    def test_the_poll_has_the_url_name_that_the_templates_of_powercrud_use(self):
         assert reverse("powercrud:async_progress") == URL
 
-    def test_no_name_is_a_bad_request(self, client):
+    def test_a_poll_without_a_task_name_is_a_bad_request(self, client):
         response = client.get(URL)
 
         assert response.status_code == 400
         assert response.json() == {"error": "task_name required"}
 
-    def test_the_name_may_be_posted(self, client, manager):
+    def test_the_task_name_may_be_posted(self, client, manager):
         manager.async_task_lifecycle("create", NAME)
 
         response = client.post(URL, {"task_name": NAME})
@@ -59,20 +59,20 @@ class TestOpen:
 
         assert poll(client) == (200, make_answer("pending", None, "Queued"))
 
-    def test_a_running_task_says_how_far_it_is(self, client, manager):
+    def test_a_running_task_has_its_progress(self, client, manager):
         manager.async_task_lifecycle("start", NAME)
         manager.update_progress(NAME, "1/2")
 
         assert poll(client) == (200, make_answer("in_progress", "1/2", "Running"))
 
-    def test_the_cache_is_ahead_of_the_row(self, client, manager):
+    def test_progress_in_the_cache_replaces_that_of_the_row(self, client, manager):
         manager.async_task_lifecycle("start", NAME)
         manager.update_progress(NAME, "1/2")
         AsyncTaskRecord.objects.update(progress_payload="0/2")
 
         assert poll(client) == (200, make_answer("in_progress", "1/2", "Running"))
 
-    def test_without_a_cache_the_row_says_it(self, client, manager):
+    def test_without_progress_in_the_cache_that_of_the_row_is_used(self, client, manager):
         manager.async_task_lifecycle("start", NAME)
         manager.update_progress(NAME, "1/2")
         manager.remove_progress_key(NAME)
@@ -81,7 +81,7 @@ class TestOpen:
 
 
 class TestFinished:
-    def test_polling_stops(self, client, manager):
+    def test_a_finished_task_stops_polling(self, client, manager):
         manager.async_task_lifecycle("complete", NAME, message="Task completed successfully")
 
         assert poll(client) == (
@@ -89,7 +89,7 @@ class TestFinished:
             make_answer("success", "Task completed successfully", "Succeeded"),
         )
 
-    def test_a_success_says_what_its_progress_said_last(self, client, manager):
+    def test_a_successful_task_has_its_last_progress(self, client, manager):
         manager.update_progress(NAME, "completed update: 3 processed")
         manager.async_task_lifecycle("complete", NAME, message="Task completed successfully")
 
@@ -106,18 +106,18 @@ class TestFinished:
 
         assert poll(client)[1]["progress"] == "3 updated"
 
-    def test_a_lost_task_is_a_failure_that_says_so(self, client, manager):
+    def test_a_lost_task_is_reported_as_failed_with_the_word_lost(self, client, manager):
         AsyncTaskRecord.objects.create(task_name=NAME, status="lost", message="Lost: nobody knows.")
 
         assert poll(client) == (STOP_POLLING, make_answer("failed", "lost", "Failed"))
 
-    def test_a_lost_task_tells_its_reason_to_those_it_is_for(self, client, auditor):
+    def test_a_lost_task_has_its_reason_for_users_who_may_read_it(self, client, auditor):
         AsyncTaskRecord.objects.create(task_name=NAME, status="lost", message="Nobody knows.")
         client.force_login(auditor)
 
         assert poll(client)[1]["progress"] == f"lost: Nobody knows.{LINK}"
 
-    def test_a_late_text_in_the_cache_hides_no_end(self, client, manager):
+    def test_progress_in_the_cache_does_not_hide_the_end_of_a_task(self, client, manager):
         manager.async_task_lifecycle("complete", NAME, message="done")
         manager.create_progress_key(NAME)
 
@@ -131,25 +131,25 @@ class TestReason:
         manager.update_progress(NAME, "1/2")
         manager.async_task_lifecycle("fail", NAME, message="no stock")
 
-    def test_anonymous_people_see_the_status_only(self, client):
+    def test_anonymous_users_see_the_status_only(self, client):
         assert poll(client) == (286, make_answer("failed", None, "Failed"))
 
-    def test_strangers_see_the_status_only(self, client, stranger):
+    def test_other_users_see_the_status_only(self, client, stranger):
         client.force_login(stranger)
 
         assert poll(client) == (286, make_answer("failed", None, "Failed"))
 
-    def test_the_launcher_sees_it(self, client, user):
+    def test_the_launcher_sees_the_reason(self, client, user):
         client.force_login(user)
 
         assert poll(client) == (286, make_answer("failed", f"no stock{LINK}", "Failed"))
 
-    def test_holders_of_the_permission_see_it(self, client, auditor):
+    def test_holders_of_the_permission_see_the_reason(self, client, auditor):
         client.force_login(auditor)
 
         assert poll(client) == (286, make_answer("failed", f"no stock{LINK}", "Failed"))
 
-    def test_a_task_that_nobody_launched_is_not_anonymous_people_s(self, client, manager):
+    def test_a_task_without_a_launcher_is_not_that_of_anonymous_users(self, client, manager):
         AsyncTaskRecord.objects.update(launched_by_id="")
         before = AsyncTaskRecord.objects.get().launched_by_id
 
@@ -160,33 +160,31 @@ class TestEscaping:
     TEXT = "<script>alert('x')</script> & co"
     SAFE = "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &amp; co"
 
-    def test_of_progress(self, client, manager):
+    def test_progress_is_escaped(self, client, manager):
         manager.update_progress(NAME, self.TEXT)
 
         assert poll(client)[1]["progress"] == self.SAFE
 
-    def test_of_the_reason(self, client, manager, user):
+    def test_the_reason_is_escaped(self, client, manager, user):
         manager.async_task_lifecycle("create", NAME, user=user)
         manager.async_task_lifecycle("fail", NAME, message=self.TEXT)
         client.force_login(user)
 
         assert poll(client)[1]["progress"] == self.SAFE + LINK
 
-    def test_of_what_is_only_in_the_cache(self, client, manager):
+    def test_progress_from_the_cache_is_escaped(self, client, manager):
         manager.cache.set(f"{manager.progress_prefix}{NAME}", self.TEXT)
 
         assert poll(client)[1]["progress"] == self.SAFE
 
-    def test_it_is_no_html(self, client, manager):
+    def test_the_answer_is_not_html(self, client, manager):
         manager.update_progress(NAME, self.TEXT)
 
         response = client.get(URL, {"task_name": NAME})
 
         assert response["Content-Type"] == "application/json"
 
-    def test_the_raw_answer_holds_no_markup_for_htmx_to_put_into_the_page(
-        self, client, manager, user
-    ):
+    def test_the_raw_answer_contains_no_markup_that_htmx_would_insert(self, client, manager, user):
         manager.async_task_lifecycle("create", NAME, user=user)
         manager.update_progress(NAME, self.TEXT)
         client.force_login(user)
@@ -202,7 +200,7 @@ class ElsewhereManager(ModelTrackingAsyncManager):
 
 
 class TestVisible:
-    def test_a_reason_out_of_sight_is_not_told(self, client, settings):
+    def test_the_reason_of_an_invisible_task_is_not_shown(self, client, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.project.tracking.hide_all"}
         AsyncTaskRecord.objects.create(task_name=NAME, status="failed", message="a tenant's")
         auditor = get_user_model().objects.create_user("auditor")
@@ -220,7 +218,9 @@ class TestOwnTable:
         [("view_inheritedrecord", "no stock"), ("view_asynctaskrecord", None)],
         ids=["of that table", "of the setting's table"],
     )
-    def test_the_reason_takes_the_permission_of_that_table(self, rf, user, permission, progress):
+    def test_the_reason_requires_the_permission_of_its_own_table(
+        self, rf, user, permission, progress
+    ):
         ElsewhereManager().async_task_lifecycle("create", NAME)
         ElsewhereManager().async_task_lifecycle("fail", NAME, message="no stock")
         user.user_permissions.add(Permission.objects.get(codename=permission))
@@ -240,33 +240,33 @@ class TestFollowing:
         manager.async_task_lifecycle("create", NAME, user=user)
 
     @pytest.mark.usefixtures("created")
-    def test_strangers_get_no_link(self, client, stranger):
+    def test_other_users_get_no_link(self, client, stranger):
         client.force_login(stranger)
 
         assert poll(client)[1]["progress"] is None
 
     @pytest.mark.usefixtures("created")
-    def test_without_the_pages_there_is_no_link(self, client, user, settings):
+    def test_without_the_urls_of_the_pages_there_is_no_link(self, client, user, settings):
         settings.ROOT_URLCONF = "tests.project.urls_without_pages"
         client.force_login(user)
 
         assert poll(client)[1]["progress"] is None
 
     @pytest.mark.usefixtures("created")
-    def test_one_s_own_task_out_of_sight_has_no_link(self, client, user, settings):
+    def test_an_own_task_that_is_not_visible_has_no_link(self, client, user, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.project.tracking.hide_all"}
         client.force_login(user)
 
         assert poll(client)[1]["progress"] is None
 
     @pytest.mark.usefixtures("created")
-    def test_a_queued_task_says_so_beside_the_link(self, client, user):
+    def test_a_queued_task_has_its_status_before_the_link(self, client, user):
         client.force_login(user)
 
         assert poll(client) == (200, make_answer("pending", f"Queued{LINK}", "Queued"))
 
     @pytest.mark.usefixtures("created")
-    def test_a_running_task_says_how_far_it_is_beside_the_link(self, client, manager, user):
+    def test_a_running_task_has_its_progress_before_the_link(self, client, manager, user):
         manager.async_task_lifecycle("start", NAME)
         manager.update_progress(NAME, "1/2")
         client.force_login(user)
@@ -274,7 +274,7 @@ class TestFollowing:
         assert poll(client)[1]["progress"] == f"1/2{LINK}"
 
     @pytest.mark.usefixtures("created")
-    def test_the_link_leads_to_a_page_that_opens(self, client, user):
+    def test_the_link_is_the_url_of_the_task_page(self, client, user):
         client.force_login(user)
         [url] = re.findall('href="(.+?)"', poll(client)[1]["progress"])
 
@@ -283,7 +283,7 @@ class TestFollowing:
         assert response.status_code == 200
         assert NAME in response.content.decode()
 
-    def test_a_name_of_markup_stays_in_the_address(self, client, manager, user):
+    def test_markup_in_a_task_name_is_escaped_in_the_link(self, client, manager, user):
         name = f'"><b>{NAME}'
         manager.async_task_lifecycle("create", name, user=user)
         client.force_login(user)
@@ -316,7 +316,7 @@ class TestElsewhere:
             result=result,
         )
 
-    def test_an_unknown_name_is_a_failure_that_says_so(self, client):
+    def test_an_unknown_task_is_reported_as_failed_with_the_word_unknown(self, client):
         assert poll(client) == (286, make_answer("failed", "unknown", "Failed"))
 
     def test_the_status_and_the_reason_have_the_colon_of_the_language(self, client, auditor):
@@ -333,7 +333,7 @@ class TestElsewhere:
 
     @pytest.mark.django_db(transaction=True, databases="__all__")
     @pytest.mark.parametrize("is_atomic", [False, True], ids=["plain", "atomic requests"])
-    def test_a_missing_record_table_leaves_the_cache_to_answer(
+    def test_with_a_missing_record_table_the_cache_is_used(
         self, client, manager, monkeypatch, is_atomic
     ):
         for connection in connections.all():
@@ -344,34 +344,38 @@ class TestElsewhere:
 
         assert answer == (200, make_answer("pending", None, "Queued"))
 
-    def test_the_cache_knows_what_is_queued(self, client, manager):
+    def test_a_queued_task_without_a_record_is_found_in_the_cache(self, client, manager):
         manager.create_progress_key(NAME)
 
         assert poll(client) == (200, make_answer("pending", None, "Queued"))
 
-    def test_the_cache_knows_what_runs(self, client, manager):
+    def test_a_running_task_without_a_record_is_found_in_the_cache(self, client, manager):
         manager.create_progress_key(NAME)
         manager.cache.set(f"{manager.progress_prefix}{NAME}", "1/2")
 
         assert poll(client) == (200, make_answer("in_progress", "1/2", "Running"))
 
-    def test_django_q2_knows_a_success(self, client):
+    def test_a_successful_task_without_a_record_is_found_in_django_q2(self, client):
         self.make_result(success=True)
 
         assert poll(client) == (286, make_answer("success", None, "Succeeded"))
 
-    def test_django_q2_knows_a_failure_and_its_reason_is_kept(self, client):
+    def test_a_failed_task_without_a_record_is_found_in_django_q2_without_its_reason(self, client):
         self.make_result(success=False)
 
         assert poll(client) == (286, make_answer("failed", None, "Failed"))
 
     @pytest.mark.parametrize(("result", "status"), [(True, "success"), (False, "failed")])
-    def test_what_a_bulk_worker_returned_decides(self, client, result, status):
+    def test_the_result_of_a_bulk_worker_decides_between_success_and_failure(
+        self, client, result, status
+    ):
         self.make_result(success=True, func="powercrud.tasks.bulk_update_task", result=result)
 
         assert poll(client)[1]["status"] == status
 
-    def test_a_table_without_a_status_is_no_answer(self, client, manager, settings):
+    def test_with_a_table_without_a_status_the_result_of_django_q2_is_used(
+        self, client, manager, settings
+    ):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.NameOnlyRecord"}
         manager.async_task_lifecycle("create", NAME)
         self.make_result(success=True)

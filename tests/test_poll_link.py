@@ -26,23 +26,27 @@ def request_of(rf):
 
 
 class TestFindPage:
-    def test_no_record_has_no_page(self, request_of, user):
+    def test_a_task_without_a_record_has_no_page(self, request_of, user):
         assert poll.find_page(None, get_config(), request_of(user)) == ""
 
-    def test_anonymous_people_have_none(self, record, request_of):
+    def test_anonymous_users_have_no_page(self, record, request_of):
         assert poll.find_page(record, get_config(), request_of(AnonymousUser())) == ""
 
-    def test_a_table_that_the_pages_do_not_show_has_none(self, record, request_of, user):
+    def test_a_task_in_a_table_that_the_pages_do_not_show_has_no_page(
+        self, record, request_of, user
+    ):
         config = DashboardConfig(record_model="project.LooseRecord")
 
         assert poll.find_page(record, config, request_of(user)) == ""
 
-    def test_the_same_table_in_another_spelling_has_it(self, record, request_of, user):
+    def test_the_case_of_the_record_model_does_not_matter_for_the_page(
+        self, record, request_of, user
+    ):
         config = DashboardConfig(record_model="powercrud_tracking.asynctaskrecord")
 
         assert poll.find_page(record, config, request_of(user)) == f"/tasks/{NAME}/"
 
-    def test_the_launcher_has_it_without_further_queries(
+    def test_the_page_of_the_launcher_costs_no_query(
         self, record, request_of, user, django_assert_num_queries
     ):
         with django_assert_num_queries(0):
@@ -50,12 +54,14 @@ class TestFindPage:
 
         assert page == f"/tasks/{NAME}/"
 
-    def test_holders_of_the_permission_have_it(self, record, request_of, admin_user):
+    def test_holders_of_the_permission_have_the_page(self, record, request_of, admin_user):
         assert poll.find_page(record, get_config(), request_of(admin_user)) == f"/tasks/{NAME}/"
 
 
 class TestFindPageOfQueued:
-    def test_an_error_is_logged_and_spoils_no_transaction(self, request_of, user, settings, caplog):
+    def test_an_error_is_logged_and_does_not_break_the_transaction(
+        self, request_of, user, settings, caplog
+    ):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.project.tracking.break_on_rows"}
         poll.reading.get_rows().create(task_name=NAME, launched_by_id=str(user.pk))
 
@@ -67,7 +73,7 @@ class TestFindPageOfQueued:
 
 
 class TestBuildLink:
-    def test_an_address_stays_in_its_attribute(self):
+    def test_a_url_is_escaped_in_its_attribute(self):
         assert poll.build_link('/"><b>/').startswith(
             '<a class="link" href="/&quot;&gt;&lt;b&gt;/">'
         )

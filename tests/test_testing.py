@@ -87,13 +87,13 @@ def plain():
 
 
 class TestRunTask:
-    def test_a_launch_that_is_refused_raises_as_the_manager_does(self):
+    def test_run_task_raises_the_error_of_a_refused_launch(self):
         with pytest.raises(Exception, match="Failed to enqueue"):
             run_task(add, 1, lambda: 2)
 
         assert_task(AsyncTaskRecord.objects.get().task_name, status="failed", attempts=0)
 
-    def test_a_result_that_a_cluster_would_lose_is_an_error_that_says_so(self):
+    def test_a_result_that_cannot_be_pickled_raises_type_error(self):
         with pytest.raises(
             TypeError, match=r"returned <unlocked _thread.lock .* cannot be pickled"
         ):
@@ -120,7 +120,7 @@ class TestRunTask:
         assert record.failed_at is not None
         assert AsyncTaskAttempt.objects.get().task_name == record.task_name
 
-    def test_its_code_sees_the_row_of_a_running_task(self):
+    def test_the_function_sees_the_row_of_its_running_task(self):
         assert run_task(look_at_own_row).result == "in_progress"
 
     @pytest.mark.parametrize(
@@ -128,10 +128,10 @@ class TestRunTask:
         [(count_to, (3,), "counting: 3/3"), (report_in_a_transaction, (), "saving: 1/2")],
         ids=["plain", "in-a-transaction"],
     )
-    def test_its_last_progress_is_in_the_row(self, func, args, progress):
+    def test_run_task_writes_the_last_progress_into_the_row(self, func, args, progress):
         assert run_task(func, *args).progress == progress
 
-    def test_its_locks_are_released(self):
+    def test_run_task_releases_the_locks(self):
         manager = get_manager()
         locks = {"project.widget": {1}}
 
@@ -142,7 +142,7 @@ class TestRunTask:
 
         assert (held, manager.check_conflict(locks)) == ({1}, set())
 
-    def test_another_manager_may_launch_it(self):
+    def test_run_task_takes_another_manager(self):
         manager = get_manager(record_model="project.BespokeRecord", field_map=BESPOKE["FIELD_MAP"])
 
         record = run_task(add, 1, 2, manager=manager, task_key=NAME)
@@ -151,7 +151,7 @@ class TestRunTask:
         assert BespokeRecord.objects.get().key == NAME
         assert not AsyncTaskRecord.objects.exists()
 
-    def test_the_signals_and_the_result_are_those_of_django_q2(self):
+    def test_run_task_sends_the_signals_and_stores_the_result_of_django_q2(self):
         sent = []
         signals = {
             "pre_enqueue": pre_enqueue,
@@ -174,33 +174,33 @@ class TestRunTask:
         assert task.cluster == Conf.CLUSTER_NAME
 
     @pytest.mark.parametrize("options", [{"save": False}, {"cached": True}], ids=str)
-    def test_it_ends_where_django_q2_keeps_no_result(self, options):
+    def test_a_task_ends_if_django_q2_stores_no_result(self, options):
         record = run_task(add, 1, 2, **options)
 
         assert_task(record, status="success", result=3, cleaned=True)
         assert not Task.objects.exists()
 
-    def test_it_runs_though_q_cluster_says_sync(self, monkeypatch):
+    def test_a_task_runs_with_sync_in_q_cluster(self, monkeypatch):
         monkeypatch.setattr(Conf, "SYNC", True)
 
         assert_task(run_task(fail), status="failed", cleaned=True)
 
 
 class TestTaskQueue:
-    def test_nothing_runs_before_run(self):
+    def test_no_task_runs_before_queue_run(self):
         with task_queue() as queue:
             task_name = get_manager().launch_async_task(add, 1, 2)
 
             assert (len(queue), queue.task_names) == (1, [task_name])
             assert_task(task_name, status="pending", started_at=None)
 
-    def test_nothing_reaches_the_real_queue(self):
+    def test_no_task_is_put_into_the_real_queue(self):
         with task_queue():
             get_manager().launch_async_task(add, 1, 2)
 
         assert not OrmQ.objects.exists()
 
-    def test_afterwards_the_real_queue_is_back(self):
+    def test_after_task_queue_the_real_queue_is_used(self):
         with pytest.raises(KeyError), task_queue():
             raise KeyError
 
@@ -223,7 +223,7 @@ class TestTaskQueue:
     @pytest.mark.parametrize(
         "given", [{"MAX_ATTEMPTS": 1}, {"ACK_FAILURES": True}], ids=lambda given: next(iter(given))
     )
-    def test_a_failed_task_is_given_up_where_django_q2_gives_up(self, monkeypatch, given):
+    def test_a_failed_task_is_not_delivered_again_if_django_q2_gives_up(self, monkeypatch, given):
         for name, value in given.items():
             monkeypatch.setattr(Conf, name, value)
 
@@ -233,7 +233,7 @@ class TestTaskQueue:
 
             assert len(queue) == 0
 
-    def test_what_a_task_launches_runs_too(self):
+    def test_a_task_that_a_task_launches_runs(self):
         with task_queue() as queue:
             get_manager().launch_async_task(launch_another)
             outer, inner = queue.run()
@@ -269,10 +269,10 @@ class TestTaskQueue:
 
 class TestConnections:
     @pytest.mark.django_db(transaction=True)
-    def test_without_a_transaction_a_task_leaves_its_errors_behind(self):
+    def test_a_task_outside_a_transaction_continues_after_a_database_error(self):
         assert_task(run_task(break_a_constraint), status="success", result="went on")
 
-    def test_django_q2_is_as_it_was(self):
+    def test_task_queue_restores_django_q2(self):
         before = (django_q.worker.close_old_django_connections, Conf.BROKER_CLASS)
 
         run_task(fail)
@@ -283,7 +283,7 @@ class TestConnections:
 class SignalTest(TestCase):
     databases = "__all__"
 
-    def test_task_recorded_is_sent_where_commits_are_captured(self):
+    def test_task_recorded_is_sent_if_on_commit_callbacks_are_captured(self):
         seen = []
 
         def note(*, event, **kwargs):
@@ -304,7 +304,7 @@ class SignalTest(TestCase):
 
 
 class TestAssertTask:
-    def test_an_unknown_name_is_refused_with_a_guess(self):
+    def test_an_unknown_logical_name_is_an_error_with_a_suggestion(self):
         record = run_task(add, 1, 2)
 
         with pytest.raises(
@@ -312,7 +312,7 @@ class TestAssertTask:
         ):
             assert_task(record, stauts="success")
 
-    def test_a_missing_row_is_said_with_the_names_that_there_are(self):
+    def test_the_error_for_a_missing_row_names_the_newest_tasks(self):
         with pytest.raises(AssertionError) as none:
             assert_task(NAME)
         record = run_task(add, 1, 2)
@@ -325,7 +325,7 @@ class TestAssertTask:
             f"{label} has no row of the task '{NAME}'; the newest are {record.task_name}."
         )
 
-    def test_a_row_that_is_gone_is_said(self):
+    def test_a_deleted_row_is_an_assertion_error(self):
         record = run_task(add, 1, 2)
         AsyncTaskRecord.objects.all().delete()
 
@@ -348,24 +348,24 @@ class TestAssertTask:
         assert "  objects              3 books" in row
         assert "Traceback (most recent call last):" in str(raised.value)
 
-    def test_it_returns_the_record_as_it_is_now(self):
+    def test_assert_task_returns_the_current_record(self):
         record = run_task(add, 1, 2)
         AsyncTaskRecord.objects.update(message="changed")
 
         assert assert_task(record, message="changed").message == "changed"
         assert record.message != "changed"
 
-    def test_powercruds_word_for_objects_is_understood(self):
+    def test_assert_task_accepts_affected_for_objects(self):
         assert_task(run_task(add, 1, 2, affected_objects="books"), affected="books")
 
-    def test_a_name_is_looked_for_in_the_table_of_the_setting(self, settings):
+    def test_assert_task_finds_a_task_name_in_the_table_of_the_setting(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = BESPOKE
 
         run_task(add, 1, 2, task_key=NAME)
 
         assert_task(NAME, status=Status.SUCCESS, message="Task completed successfully")
 
-    def test_what_the_table_does_not_keep_is_none(self, settings):
+    def test_a_value_that_the_table_does_not_store_is_none(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = BESPOKE
         record = run_task(add, 1, 2)
 
@@ -374,7 +374,7 @@ class TestAssertTask:
 
 
 class TestDescribeTask:
-    def test_empty_values_are_left_out(self):
+    def test_describe_task_leaves_out_empty_values(self):
         lines = describe_task(run_task(add, 0, 0)).splitlines()
 
         names = [line.split()[0] for line in lines]

@@ -7,11 +7,11 @@ def find_messages():
     return [(message.id, message.msg) for message in check_columns()]
 
 
-def test_the_built_in_table_lacks_nothing():
+def test_the_built_in_table_lacks_no_column():
     assert find_messages() == []
 
 
-def test_a_table_is_warned_of_with_each_feature_that_will_be_missing(settings):
+def test_the_warning_names_each_feature_that_will_be_missing(settings):
     settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.NameOnlyRecord"}
 
     [(check_id, text)] = find_messages()
@@ -24,7 +24,7 @@ def test_a_table_is_warned_of_with_each_feature_that_will_be_missing(settings):
         assert feature in text
 
 
-def test_a_name_that_is_left_out_on_purpose_is_no_warning(settings):
+def test_a_logical_name_mapped_to_none_is_no_warning(settings):
     names = ("launched_by_id", "func", "started_at", "worker")
     settings.POWERCRUD_ASYNC_DASHBOARD = {
         "RECORD_MODEL": "project.NameOnlyRecord",
@@ -38,7 +38,7 @@ def test_a_name_that_is_left_out_on_purpose_is_no_warning(settings):
 
 
 @pytest.mark.parametrize("setting", [{"RECORD_MODEL": "shop.Nothing"}, {"RECORD_MODE": "x"}])
-def test_a_wrong_setting_is_reported_by_its_own_check(settings, setting):
+def test_an_invalid_setting_is_not_reported_by_the_check_of_columns(settings, setting):
     settings.POWERCRUD_ASYNC_DASHBOARD = setting
 
     assert find_messages() == []

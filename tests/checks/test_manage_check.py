@@ -44,7 +44,7 @@ NOTHING_WIRED = (
 
 
 class TestManageCheck:
-    def test_bad_settings_are_printed_and_no_traceback_though_the_urls_import_the_factory(
+    def test_invalid_settings_are_printed_without_a_traceback_if_the_urls_import_the_factory(
         self, tmp_path
     ):
         result = run_check(
@@ -64,7 +64,7 @@ class TestManageCheck:
         ) in result.stderr
         assert "System check identified 2 issues (0 silenced)." in result.stderr
 
-    def test_values_of_the_wrong_type_are_printed_and_no_traceback(self, tmp_path):
+    def test_values_of_a_wrong_type_are_printed_without_a_traceback(self, tmp_path):
         result = run_check(
             tmp_path,
             f"{SETTING} = {{'MANAGER_CLASS': 3, 'FIELD_MAP': 3, 'RECORD_MODEL': 3, 'VISIBLE': 3}}",
@@ -74,14 +74,14 @@ class TestManageCheck:
         assert "Traceback" not in result.stderr
         assert "System check identified 4 issues (0 silenced)." in result.stderr
 
-    def test_right_settings_print_nothing(self, tmp_path):
+    def test_valid_settings_print_no_problem(self, tmp_path):
         result = run_check(tmp_path)
 
         assert result.returncode == 0
         assert result.stdout == "System check identified no issues (0 silenced).\n"
         assert result.stderr == ""
 
-    def test_nothing_wired_is_a_warning(self, tmp_path):
+    def test_an_installed_app_that_nothing_uses_is_a_warning(self, tmp_path):
         result = run_check(tmp_path, *NOTHING_WIRED)
 
         assert result.returncode == 0
@@ -93,7 +93,7 @@ class TestManageCheck:
             "powercrud_tracking.mixins.AsyncDashboardMixin on a view.\n"
         ) in result.stderr
 
-    def test_the_warning_can_be_silenced(self, tmp_path):
+    def test_the_warning_of_an_unused_app_can_be_silenced(self, tmp_path):
         result = run_check(
             tmp_path, *NOTHING_WIRED, "SILENCED_SYSTEM_CHECKS = ['powercrud_tracking.W001']"
         )
@@ -102,7 +102,7 @@ class TestManageCheck:
         assert result.stdout == "System check identified no issues (1 silenced).\n"
         assert result.stderr == ""
 
-    def test_the_default_manager_is_wiring_enough(self, tmp_path):
+    def test_with_the_default_manager_there_is_no_warning(self, tmp_path):
         result = run_check(tmp_path, *NOTHING_WIRED[1:])
 
         assert result.returncode == 0
@@ -116,7 +116,7 @@ class TestManageCheck:
         ],
         ids=["path", "class"],
     )
-    def test_a_view_that_names_a_subclass_of_our_manager_is_wiring_enough(
+    def test_with_a_view_that_names_a_subclass_of_the_manager_there_is_no_warning(
         self, tmp_path, attribute
     ):
         (tmp_path / "view_urls.py").write_text(
@@ -135,13 +135,13 @@ class TestManageCheck:
         assert result.returncode == 0
         assert "W001" not in result.stderr
 
-    def test_a_view_with_the_mixin_is_wiring_enough(self, tmp_path):
+    def test_with_a_view_that_has_the_mixin_there_is_no_warning(self, tmp_path):
         result = run_check(tmp_path, "POWERCRUD_SETTINGS = {}")
 
         assert result.returncode == 0
         assert result.stdout == "System check identified no issues (0 silenced).\n"
 
-    def test_a_database_without_tables_is_no_traceback(self, tmp_path):
+    def test_a_database_without_tables_raises_nothing(self, tmp_path):
         result = run_check(
             tmp_path,
             "DATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': ':memory:'}}",

@@ -34,7 +34,7 @@ class TestCheckMigration:
         return [found for found in check_migration() if found.msg.startswith(f"{name} ")]
 
     @pytest.mark.parametrize("tracker", [PowerCRUDTracker, OldTracker])
-    def test_the_default_is_named_with_its_class_and_the_guide(self, settings, tracker):
+    def test_the_warning_for_the_default_manager_names_class_and_guide(self, settings, tracker):
         path = f"{tracker.__module__}.{tracker.__qualname__}"
         settings.POWERCRUD_SETTINGS = {"ASYNC_MANAGER_DEFAULT": {"manager_class": path}}
 
@@ -56,7 +56,7 @@ class TestCheckMigration:
         ],
         ids=lambda attributes: next(iter(attributes)),
     )
-    def test_a_view_is_named_whichever_attribute_it_uses(self, attributes):
+    def test_a_view_that_sets_either_attribute_is_a_warning(self, attributes):
         view = type("OldView", (AsyncMixin,), attributes)
 
         assert [found.msg for found in self.find_of(view.__name__)][-1] == (
@@ -75,7 +75,7 @@ class TestCheckMigration:
         ],
         ids=["none", "ours", "plain", "nowhere", "no-text"],
     )
-    def test_any_other_manager_of_a_view_is_no_matter(self, attributes):
+    def test_a_view_with_another_manager_is_no_warning(self, attributes):
         view = type("OtherView", (AsyncMixin,), attributes)
 
         assert self.find_of(view.__name__) == []
@@ -91,17 +91,17 @@ class TestCheckMigration:
         assert self.find_of(inheriting.__name__) == []
         assert len(self.find_of(further.__name__)) == 1
 
-    def test_a_view_with_our_mixin_is_no_matter(self):
+    def test_a_view_with_the_mixin_is_no_warning(self):
         class MovedView(AsyncDashboardMixin, AsyncMixin):
             async_manager_class = OldTracker
 
         assert self.find_of("MovedView") == []
 
     @pytest.mark.parametrize("default", [None, "x", {}, OURS, {"manager_class": "nowhere.X"}])
-    def test_another_default_is_no_matter(self, settings, default):
+    def test_another_default_manager_is_no_warning(self, settings, default):
         settings.POWERCRUD_SETTINGS = {"ASYNC_MANAGER_DEFAULT": default}
 
         assert self.find_of("POWERCRUD_SETTINGS['ASYNC_MANAGER_DEFAULT']") == []
 
-    def test_the_guide_is_there(self):
+    def test_the_guide_that_the_warning_names_exists(self):
         assert (ROOT / "docs" / "migrating-from-powercrud.md").exists()

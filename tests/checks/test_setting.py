@@ -257,7 +257,7 @@ WAYS_TO_BE_WRONG = [
 
 class TestCheckSetting:
     @pytest.mark.parametrize(("setting", "number", "message", "hint"), WAYS_TO_BE_WRONG)
-    def test_each_way_to_be_wrong_has_its_id_its_words_and_what_to_type(
+    def test_each_problem_has_an_id_a_message_and_a_hint(
         self, settings, setting, number, message, hint
     ):
         settings.POWERCRUD_ASYNC_DASHBOARD = setting
@@ -267,7 +267,9 @@ class TestCheckSetting:
         assert found == [checks.Error(message, hint=hint, id=f"powercrud_tracking.{number}")]
 
     @pytest.mark.parametrize(("setting", "number", "message", "hint"), WAYS_TO_BE_WRONG)
-    def test_use_refuses_in_the_words_of_the_check(self, settings, setting, number, message, hint):
+    def test_using_an_invalid_setting_raises_the_message_of_the_check(
+        self, settings, setting, number, message, hint
+    ):
         settings.POWERCRUD_ASYNC_DASHBOARD = setting
 
         with pytest.raises(ImproperlyConfigured) as refusal:
@@ -275,7 +277,7 @@ class TestCheckSetting:
 
         assert str(refusal.value) == f"{message} {hint}"
 
-    def test_all_that_is_wrong_is_printed_at_once(self, settings):
+    def test_all_problems_are_reported_at_once(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"PAYLOAD_LIMIT": 10, "FIELD_MPA": {}, "REDACT": "pin"}
 
         found = check_setting()
@@ -286,7 +288,7 @@ class TestCheckSetting:
             ("E004", f"{SETTING}['REDACT']"),
         ]
 
-    def test_a_table_that_is_wrong_in_two_ways_is_told_both(self, settings):
+    def test_two_problems_of_a_table_are_both_reported(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.ShortRecord"}
 
         found = check_setting()
@@ -312,7 +314,7 @@ class TestCheckSetting:
 
         assert [error.id[-4:] for error in check_setting()] == ["E002", "E013"]
 
-    def test_a_module_that_raises_at_import_is_named_with_what_it_raised(
+    def test_the_error_for_a_module_that_cannot_be_imported_names_its_exception(
         self, settings, tmp_path, monkeypatch
     ):
         (tmp_path / "raising_module.py").write_text("1 / 0\n")
@@ -360,7 +362,7 @@ class TestCheckSetting:
             ),
         ],
     )
-    def test_right_settings_print_nothing(self, settings, setting):
+    def test_valid_settings_have_no_problem(self, settings, setting):
         settings.POWERCRUD_ASYNC_DASHBOARD = setting
 
         assert check_setting() == []

@@ -68,7 +68,7 @@ class TestCheckViews:
             ),
         ],
     )
-    def test_a_view_is_named_with_what_is_wrong(self, overrides, number, message, hint):
+    def test_a_problem_names_the_view_and_the_key(self, overrides, number, message, hint):
         class BookView(AsyncDashboardMixin):
             async_dashboard = overrides
 
@@ -84,10 +84,10 @@ class TestCheckViews:
             )
         ]
 
-    def test_a_view_of_the_project_urls_is_right(self):
+    def test_a_view_of_the_project_urls_has_no_problem(self):
         assert find_of(WidgetView) == []
 
-    def test_a_view_that_inherits_twice_is_told_once(self):
+    def test_a_view_that_inherits_twice_is_reported_once(self):
         class Left(AsyncDashboardMixin):
             pass
 
@@ -115,7 +115,7 @@ class TestCheckViews:
             pytest.param([], id="no-dict"),
         ],
     )
-    def test_a_view_is_not_blamed_for_the_setting(self, settings, setting):
+    def test_a_problem_of_the_setting_is_not_reported_for_a_view(self, settings, setting):
         settings.POWERCRUD_ASYNC_DASHBOARD = setting
 
         class Good(AsyncDashboardMixin):

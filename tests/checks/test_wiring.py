@@ -38,7 +38,7 @@ class TenantManager(ModelTrackingAsyncManager):
 class TestCheckManagerClass:
     WRONG = {"MANAGER_CLASS": f"{__name__}.WrongManager"}
 
-    def test_what_its_attributes_are_refused_for_is_printed(self, settings):
+    def test_a_problem_of_a_class_attribute_is_reported(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = self.WRONG
 
         found = check_manager_class()
@@ -58,43 +58,45 @@ class TestCheckManagerClass:
         [{"PAYLOAD_LIMIT": 1}, {"PAYLOAD_LIMT": 4096}, {"FORMAT_USER": "nowhere.label"}],
         ids=["out-of-range", "unknown", "function"],
     )
-    def test_a_bad_key_of_the_setting_is_not_repeated_and_hides_no_attribute(self, settings, bad):
+    def test_a_problem_of_the_setting_is_not_repeated_for_the_class_and_hides_no_attribute(
+        self, settings, bad
+    ):
         settings.POWERCRUD_ASYNC_DASHBOARD = {**self.WRONG, **bad}
 
         assert [error.id for error in check_manager_class()] == ["powercrud_tracking.E008"]
 
-    def test_every_attribute_is_reported(self, settings):
+    def test_the_problems_of_all_class_attributes_are_reported(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"MANAGER_CLASS": f"{__name__}.WorseManager"}
 
         found = check_manager_class()
 
         assert [error.id[-4:] for error in found] == ["E004", "E008"]
 
-    def test_a_cache_that_powercrud_refuses_is_left_to_its_own_check(self, settings):
+    def test_a_cache_that_powercrud_rejects_is_not_reported_for_the_class(self, settings):
         settings.CACHES = {
             "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
         }
 
         assert check_manager_class() == []
 
-    def test_a_class_that_chooses_its_table_when_initialised_is_no_traceback(self, settings):
+    def test_a_class_that_chooses_its_table_in_init_is_skipped(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"MANAGER_CLASS": f"{__name__}.TenantManager"}
 
         assert check_manager_class() == []
         assert get_manager().config.record_model == "project.NameOnlyRecord"
 
-    def test_the_built_in_class_is_right(self):
+    def test_the_built_in_class_has_no_problem(self):
         assert check_manager_class() == []
 
 
 class TestCheckBaseTemplate:
     @pytest.mark.parametrize("name", [None, "project/base.html", "powercrud_tracking/base.html"])
-    def test_a_template_that_exists_is_no_problem(self, settings, name):
+    def test_an_existing_base_template_is_no_problem(self, settings, name):
         settings.POWERCRUD_ASYNC_DASHBOARD = {} if name is None else {"BASE_TEMPLATE": name}
 
         assert check_base_template() == []
 
-    def test_a_template_that_does_not_exist_is_an_error_and_recording_goes_on(self, settings):
+    def test_a_missing_base_template_is_an_error_and_does_not_stop_recording(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"BASE_TEMPLATE": "project/bse.html"}
 
         assert check_base_template() == [
@@ -107,7 +109,9 @@ class TestCheckBaseTemplate:
         ]
         assert get_manager().config.base_template == "project/bse.html"
 
-    def test_a_name_that_is_no_text_is_left_to_the_check_of_the_setting(self, settings):
+    def test_a_base_template_of_a_wrong_type_is_reported_by_the_check_of_the_setting(
+        self, settings
+    ):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"BASE_TEMPLATE": 3}
 
         assert check_base_template() == []
@@ -119,7 +123,7 @@ class TestCheckCache:
         "django.core.cache.backends.db.DatabaseCache or Redis."
     )
 
-    def test_a_cache_of_one_process_is_refused_in_powercruds_words(self, settings):
+    def test_a_cache_of_one_process_is_an_error_with_powercruds_message(self, settings):
         settings.CACHES = {
             "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
         }
@@ -138,7 +142,7 @@ class TestCheckCache:
             )
         ]
 
-    def test_a_cache_that_is_not_there_is_refused(self, settings):
+    def test_an_undefined_cache_is_an_error(self, settings):
         settings.POWERCRUD_SETTINGS = {**settings.POWERCRUD_SETTINGS, "CACHE_NAME": "shared"}
 
         found = check_cache()
@@ -151,12 +155,12 @@ class TestCheckCache:
             )
         ]
 
-    def test_a_cache_of_files_is_right(self):
+    def test_a_file_cache_is_no_problem(self):
         assert check_cache() == []
 
 
 class TestCheckWiring:
-    def test_powercrud_settings_that_are_no_dict_are_no_traceback(self, settings):
+    def test_powercrud_settings_that_are_not_a_dict_raise_nothing(self, settings):
         settings.POWERCRUD_SETTINGS = []
 
         assert check_wiring() == []
@@ -175,7 +179,7 @@ class TestCheckWiring:
             pytest.param({"manager_class": 3}, id="no-text"),
         ],
     )
-    def test_a_bad_default_of_powercrud_is_no_traceback(self, settings, default):
+    def test_an_invalid_default_manager_of_powercrud_raises_nothing(self, settings, default):
         settings.POWERCRUD_SETTINGS = {"ASYNC_MANAGER_DEFAULT": default}
 
         # A view of the test project uses the mixin.
@@ -191,7 +195,9 @@ class TestDefaultManager:
             ("shop.nowhere.Manager", "To record tasks, name"),
         ],
     )
-    def test_one_that_cannot_be_imported_is_said_with_a_guess(self, settings, path, hint):
+    def test_a_default_manager_that_cannot_be_imported_is_an_error_with_a_suggestion(
+        self, settings, path, hint
+    ):
         settings.POWERCRUD_SETTINGS = {
             **settings.POWERCRUD_SETTINGS,
             "ASYNC_MANAGER_DEFAULT": {"manager_class": path},
@@ -205,13 +211,13 @@ class TestDefaultManager:
         ]
         assert found[0].hint.startswith(hint)
 
-    def test_ours_is_right(self):
+    def test_dashboard_manager_as_default_is_no_problem(self):
         assert not [each for each in checks.run_checks() if each.id == "powercrud_tracking.E016"]
 
 
 @pytest.mark.django_db
 class TestPoll:
-    def test_without_powercrud_s_urls_its_dialog_would_lie(self, settings):
+    def test_missing_urls_of_powercrud_are_a_warning(self, settings):
         settings.ROOT_URLCONF = "tests.project.urls_with_admin_only"
 
         found = [each for each in checks.run_checks() if each.id == "powercrud_tracking.W004"]
@@ -222,13 +228,13 @@ class TestPoll:
         ]
         assert "DashboardManager.get_urlpatterns()" in found[0].hint
 
-    def test_with_them_nothing_is_said(self):
+    def test_included_urls_of_powercrud_are_no_problem(self):
         assert not [each for each in checks.run_checks() if each.id == "powercrud_tracking.W004"]
 
 
 @pytest.mark.django_db(databases="__all__")
 class TestCheckSchedules:
-    def test_powercruds_own_clean_up_is_named_with_what_to_do(self):
+    def test_a_schedule_of_powercruds_clean_up_is_a_warning_with_a_hint(self):
         Schedule.objects.create(name="nightly", func=POWERCRUD_CLEANUP)
         Schedule.objects.create(name="ours", func="powercrud_tracking.upkeep.reconcile")
 
@@ -244,15 +250,13 @@ class TestCheckSchedules:
             )
         ]
 
-    def test_the_path_of_powercruds_clean_up_is_still_right(self):
+    def test_the_path_of_powercruds_clean_up_can_be_imported(self):
         from powercrud import schedules
 
         assert f"{schedules.__name__}.cleanup_async_artifacts" == POWERCRUD_CLEANUP
         assert callable(schedules.cleanup_async_artifacts)
 
-    def test_check_with_a_database_asks_and_without_one_does_not(
-        self, capsys, django_assert_num_queries
-    ):
+    def test_schedules_are_checked_only_with_a_database(self, capsys, django_assert_num_queries):
         Schedule.objects.create(name="nightly", func=POWERCRUD_CLEANUP)
 
         with django_assert_num_queries(0):

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class TestDashboardConfig:
-    def test_its_defaults_are_those_of_the_documentation(self):
+    def test_the_defaults_are_those_of_the_documentation(self):
         config = DashboardConfig()
 
         assert config.record_model == "powercrud_tracking.AsyncTaskRecord"
@@ -50,12 +50,12 @@ class TestDashboardConfig:
         )
         assert {getattr(config, name) for name in functions} == {None}
 
-    def test_each_default_field_is_a_field_of_our_own_model(self):
+    def test_each_default_field_is_a_field_of_the_built_in_model(self):
         names = {field.name for field in AsyncTaskRecord._meta.concrete_fields}
 
         assert set(DEFAULT_FIELDS.values()) == names - {"id"}
 
-    def test_it_is_frozen(self):
+    def test_a_configuration_is_frozen(self):
         config = DashboardConfig()
 
         with pytest.raises(dataclasses.FrozenInstanceError):
@@ -76,17 +76,17 @@ class TestDashboardConfig:
 
         assert DashboardConfig().lost_after == seconds
 
-    def test_a_list_of_expressions_equals_a_tuple(self):
+    def test_a_list_of_redaction_patterns_equals_a_tuple(self):
         assert DashboardConfig(redact=["pin"]) == DashboardConfig(redact=("pin",))
 
-    def test_powercruds_logical_name_equals_ours(self):
+    def test_a_logical_name_of_powercrud_means_the_same_field(self):
         ours = DashboardConfig(field_map={"objects": "note"})
 
         assert DashboardConfig(field_map={"affected": "note"}) == ours
 
 
 class TestSubclass:
-    def test_it_sets_keys_as_plain_attributes(self):
+    def test_a_subclass_sets_keys_as_plain_attributes(self):
         class Archive(DashboardConfig):
             payload_limit = 1024
             field_map = {"affected": "note"}
@@ -97,13 +97,13 @@ class TestSubclass:
         assert config.field_map == {"objects": "note"}
         assert config.progress_interval == 1.0
 
-    def test_what_it_is_given_wins_over_its_attributes(self):
+    def test_an_argument_overrides_an_attribute_of_the_subclass(self):
         class Archive(DashboardConfig):
             payload_limit = 1024
 
         assert Archive(payload_limit=2048).payload_limit == 2048
 
-    def test_a_subclass_of_it_wins(self):
+    def test_a_subclass_of_a_subclass_overrides_its_attributes(self):
         class Archive(DashboardConfig):
             payload_limit = 1024
             progress_interval = 5
@@ -115,7 +115,7 @@ class TestSubclass:
 
         assert (config.payload_limit, config.progress_interval) == (512, 5)
 
-    def test_a_function_in_its_body_is_a_value(self):
+    def test_a_function_in_the_body_of_a_subclass_is_a_value(self):
         class Named(DashboardConfig):
             format_user = tracking.format_user
 
@@ -129,13 +129,13 @@ class TestSubclass:
             pytest.param("colour", f"The keys are {', '.join(FIELD_NAMES)}.", id="like-none"),
         ],
     )
-    def test_an_unknown_key_is_refused_with_a_guess(self, name, hint):
+    def test_an_unknown_attribute_of_a_subclass_is_an_error_with_a_suggestion(self, name, hint):
         with pytest.raises(ImproperlyConfigured) as refusal:
             type("Archive", (DashboardConfig,), {name: 1024})
 
         assert str(refusal.value) == f"Archive has an unknown key {name!r}. {hint}"
 
-    def test_methods_and_properties_of_its_own_are_welcome(self):
+    def test_a_subclass_may_have_methods_and_properties(self):
         class Archive(DashboardConfig):
             _note = "ours"
 
@@ -168,7 +168,7 @@ print(get_manager(config=config).config.fingerprint)
 
 
 class TestFingerprint:
-    def test_two_processes_started_apart_print_the_same(self):
+    def test_two_processes_with_equal_settings_have_the_same_fingerprint(self):
         printed = [
             subprocess.run(
                 [sys.executable, "-c", FINGERPRINT_SCRIPT],
@@ -208,7 +208,7 @@ class TestFingerprint:
             ),
         ],
     )
-    def test_what_is_written_alike_has_the_same(self, one, other):
+    def test_equal_configurations_have_the_same_fingerprint(self, one, other):
         assert DashboardConfig(**one).fingerprint == DashboardConfig(**other).fingerprint
 
     @pytest.mark.parametrize(
@@ -232,18 +232,18 @@ class TestFingerprint:
             pytest.param({"field_map": {}}, {"field_map": {"user": None}}, id="none"),
         ],
     )
-    def test_what_is_written_otherwise_has_another(self, one, other):
+    def test_different_configurations_have_different_fingerprints(self, one, other):
         assert DashboardConfig(**one).fingerprint != DashboardConfig(**other).fingerprint
 
-    def test_a_subclass_has_that_of_its_values(self):
+    def test_the_fingerprint_of_a_subclass_is_that_of_its_values(self):
         class Archive(DashboardConfig):
             payload_limit = 1024
 
         assert Archive().fingerprint == DashboardConfig(payload_limit=1024).fingerprint
 
 
-class TestLay:
-    def test_dicts_merge_and_other_values_replace(self):
+class TestMerge:
+    def test_merge_merges_dicts_and_replaces_other_values(self):
         below = DashboardConfig(
             field_map={"user": "a", "objects": "b"}, retention_days={"success": 1}, redact=["pin"]
         )
@@ -268,12 +268,12 @@ class TestLay:
             pytest.param({"success": 1}, None, None, id="none-on-dict"),
         ],
     )
-    def test_what_is_no_dict_replaces_a_dict(self, below, above, days):
+    def test_merge_replaces_a_dict_by_another_type(self, below, above, days):
         config = DashboardConfig(retention_days=below).merge({"retention_days": above})
 
         assert config.retention_days == days
 
-    def test_another_record_model_starts_with_an_empty_map_and_no_defaults(self):
+    def test_another_record_model_starts_with_empty_field_map_and_create_defaults(self):
         below = DashboardConfig(
             record_model="project.InheritedRecord",
             field_map={"user": "tenant"},
@@ -289,7 +289,7 @@ class TestLay:
         assert config.create_defaults == {}
         assert config.payload_limit == 1024
 
-    def test_the_same_record_model_keeps_them(self):
+    def test_the_same_record_model_keeps_field_map_and_create_defaults(self):
         below = DashboardConfig(
             record_model="project.InheritedRecord", create_defaults={"tenant": "north"}
         )
@@ -298,19 +298,19 @@ class TestLay:
 
         assert config == below
 
-    def test_the_layer_below_stays_as_it_was(self):
+    def test_merge_does_not_change_the_lower_layer(self):
         below = DashboardConfig(field_map={"user": "a"})
 
         below.merge({"field_map": {"message": "b"}})
 
         assert below.field_map == {"user": "a"}
 
-    def test_replace_merges_nothing(self):
+    def test_replace_does_not_merge_dicts(self):
         below = DashboardConfig(field_map={"user": "a"})
 
         assert below.replace({"field_map": {"message": "b"}}).field_map == {"message": "b"}
 
-    def test_differences_are_this_ones_values(self):
+    def test_differences_have_the_values_of_the_first_configuration(self):
         base = DashboardConfig()
 
         differences = base.merge({"payload_limit": 1024}).get_differences(base)
@@ -331,7 +331,7 @@ class TestGetFieldName:
             pytest.param(3, None, id="no-text"),
         ],
     )
-    def test_a_key_means_a_field(self, key, name):
+    def test_a_key_name_becomes_a_field_name(self, key, name):
         assert get_field_name(key) == name
 
     def test_setting_keys_are_the_fields_in_upper_case(self):
@@ -341,7 +341,7 @@ class TestGetFieldName:
 
 
 class TestGetConfig:
-    def test_nested_overrides_are_followed(self):
+    def test_get_config_follows_nested_override_settings(self):
         limits = []
 
         def look():
@@ -357,13 +357,13 @@ class TestGetConfig:
 
         assert limits == [16384, 1024, 512, 1024, 16384]
 
-    def test_another_setting_that_it_depends_on_is_followed(self):
+    def test_get_config_follows_q_cluster(self):
         assert get_config().lost_after == 300
         with override_settings(Q_CLUSTER={"retry": 1000}):
             assert get_config().lost_after == 2000
         assert get_config().lost_after == 300
 
-    def test_the_same_settings_give_the_same_value(self):
+    def test_get_config_is_cached(self):
         assert get_config() is get_config()
 
     @pytest.mark.parametrize(
@@ -375,17 +375,17 @@ class TestGetConfig:
             pytest.param({"FIELD_MAP": 3, "RECORD_MODEL": None, "REDACT": 1}, id="wrong-types"),
         ],
     )
-    def test_it_reads_what_is_wrong_without_judging(self, settings, setting):
+    def test_get_config_does_not_validate(self, settings, setting):
         settings.POWERCRUD_ASYNC_DASHBOARD = setting
 
         assert get_config().payload_limit == 16384
 
 
 class TestLoad:
-    def test_a_path_is_imported(self):
+    def test_load_imports_a_path(self):
         assert load("tests.project.tracking.format_user", "KEY") is tracking.format_user
 
-    def test_a_callable_is_itself(self):
+    def test_load_returns_a_callable_unchanged(self):
         assert load(len, "KEY") is len
 
     @pytest.mark.parametrize(
@@ -401,7 +401,7 @@ class TestLoad:
             pytest.param(".label", "ValueError: Empty module name", id="no-module-name"),
         ],
     )
-    def test_what_cannot_be_imported_names_the_key_and_keeps_the_cause(self, path, reason):
+    def test_an_import_error_names_the_key_and_keeps_the_cause(self, path, reason):
         with pytest.raises(ImportError) as error:
             load(path, "SETTING['FORMAT_USER']")
 

@@ -22,36 +22,36 @@ class OldManager(ModelTrackingAsyncManager):
 
 
 class TestLayers:
-    def test_what_is_built_in_is_the_lowest(self):
+    def test_the_built_in_defaults_are_the_lowest_layer(self):
         assert ModelTrackingAsyncManager().config == DashboardConfig()
 
-    def test_the_setting_is_laid_over_what_is_built_in(self, settings):
+    def test_the_setting_overrides_the_built_in_defaults(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"PAYLOAD_LIMIT": 2048}
 
         config = ModelTrackingAsyncManager().config
 
         assert config == DashboardConfig(payload_limit=2048)
 
-    def test_attributes_of_the_class_are_laid_over_the_setting(self, settings):
+    def test_attributes_of_the_class_override_the_setting(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"PAYLOAD_LIMIT": 2048, "LOST_AFTER": 600}
 
         config = ClassManager().config
 
         assert config == DashboardConfig(payload_limit=1024, progress_interval=5, lost_after=600)
 
-    def test_the_argument_is_laid_over_the_class(self, settings):
+    def test_the_config_argument_overrides_the_class(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"LOST_AFTER": 600}
 
         config = ClassManager({"PAYLOAD_LIMIT": 512}).config
 
         assert config == DashboardConfig(payload_limit=512, progress_interval=5, lost_after=600)
 
-    def test_keywords_are_laid_over_the_argument(self):
+    def test_keywords_override_the_config_argument(self):
         config = ClassManager({"PAYLOAD_LIMIT": 512, "LOST_AFTER": 600}, payload_limit=256).config
 
         assert config == DashboardConfig(payload_limit=256, progress_interval=5, lost_after=600)
 
-    def test_a_zero_in_a_higher_layer_counts(self, settings):
+    def test_a_zero_in_a_higher_layer_overrides(self, settings):
         class Eager(ModelTrackingAsyncManager):
             progress_interval = 0
             redact = ()
@@ -60,7 +60,7 @@ class TestLayers:
 
         assert config == DashboardConfig(progress_interval=0, redact=())
 
-    def test_dicts_of_all_layers_merge(self, settings):
+    def test_dicts_of_all_layers_are_merged(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {
             "FIELD_MAP": {"user": None, "worker": None},
             "CREATE_DEFAULTS": {"task_group": "setting", "func": "setting"},
@@ -97,7 +97,7 @@ class TestLayers:
             "actions": 365,
         }
 
-    def test_another_record_model_starts_with_an_empty_map_and_no_defaults(self, settings):
+    def test_another_record_model_starts_with_empty_field_map_and_create_defaults(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {
             "RECORD_MODEL": "project.InheritedRecord",
             "FIELD_MAP": {"user": "tenant"},
@@ -119,7 +119,7 @@ class TestLayers:
 
         assert Manager().config.record_model == "project.NameOnlyRecord"
 
-    def test_formatters_of_a_class_are_methods_and_no_layer(self):
+    def test_formatters_of_a_class_are_methods_and_not_a_layer(self):
         class Manager(ModelTrackingAsyncManager):
             def format_user(self, user):
                 return "somebody"
@@ -148,20 +148,20 @@ class TestCompleteConfig:
         ],
     )
     @pytest.mark.parametrize("manager", [ModelTrackingAsyncManager, ClassManager, OldManager])
-    def test_it_is_laid_over_nothing(self, manager, config):
+    def test_a_complete_configuration_ignores_the_settings(self, manager, config):
         found = manager(config).config
 
         assert found.get_differences(DashboardConfig()) == {"payload_limit": 1024}
 
-    def test_the_plain_class_means_the_defaults(self):
+    def test_the_class_dashboard_config_means_the_defaults(self):
         assert ModelTrackingAsyncManager(DashboardConfig).config == DashboardConfig()
 
-    def test_keywords_are_laid_over_it(self):
+    def test_keywords_override_a_complete_configuration(self):
         found = ModelTrackingAsyncManager(Archive, payload_limit=256).config
 
         assert found.get_differences(DashboardConfig()) == {"payload_limit": 256}
 
-    def test_it_is_judged(self):
+    def test_a_complete_configuration_is_validated(self):
         with pytest.raises(ImproperlyConfigured) as refusal:
             ModelTrackingAsyncManager(DashboardConfig(payload_limit=1))
 
@@ -175,7 +175,7 @@ def label(value):
     return "a label"
 
 
-class TestWordsOfPowercrud:
+class TestKeysOfPowercrud:
     WORDS = {
         "record_model_path": "project.BespokeRecord",
         "field_map": {**SHOP_MAP, "affected": "note"},
@@ -193,16 +193,16 @@ class TestWordsOfPowercrud:
         format_payload=label,
     )
 
-    def test_a_dict_of_them_is_understood(self):
+    def test_a_dict_may_use_the_key_names_of_powercrud(self):
         assert ModelTrackingAsyncManager(self.WORDS).config == self.EXPECTED
 
-    def test_keywords_of_them_are_understood(self):
+    def test_keywords_may_use_the_key_names_of_powercrud(self):
         assert ModelTrackingAsyncManager(**self.WORDS).config == self.EXPECTED
 
-    def test_its_config_object_is_understood(self):
+    def test_the_configuration_object_of_powercrud_is_accepted(self):
         assert ModelTrackingAsyncManager(AsyncDashboardConfig(**self.WORDS)).config == self.EXPECTED
 
-    def test_what_its_config_object_leaves_out_is_as_below(self, settings):
+    def test_unset_values_of_powercruds_object_leave_the_lower_layers(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"FORMAT_USER": "tests.project.tracking.format_user"}
 
         config = ModelTrackingAsyncManager(AsyncDashboardConfig("project.NameOnlyRecord")).config
@@ -210,7 +210,7 @@ class TestWordsOfPowercrud:
         assert config.record_model == "project.NameOnlyRecord"
         assert config.format_user == "tests.project.tracking.format_user"
 
-    def test_its_class_attributes_keep_working(self):
+    def test_class_attributes_of_powercruds_tracker_keep_working(self):
         config = OldManager().config
 
         assert config == DashboardConfig(
@@ -254,13 +254,13 @@ class TestRefusals:
             ),
         ],
     )
-    def test_what_is_wrong_is_named_with_its_layer(self, build, message):
+    def test_an_error_names_the_layer(self, build, message):
         with pytest.raises(ImproperlyConfigured) as refusal:
             build()
 
         assert str(refusal.value) == message
 
-    def test_a_bad_setting_refuses_whatever_is_laid_over_it(self, settings):
+    def test_an_invalid_setting_is_an_error_for_every_configuration_argument(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"PAYLOAD_LIMIT": 1}
 
         with pytest.raises(ImproperlyConfigured) as refusal:

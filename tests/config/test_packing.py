@@ -48,7 +48,7 @@ def get_other_settings(theirs, ours):
 
 
 class TestPack:
-    def test_only_what_differs_travels_as_plain_json(self):
+    def test_only_differences_are_packed_as_plain_json(self):
         config = BASE.merge(
             {**OTHER_TABLE, "redact": ["pin"], "format_user": PATH, "lost_after": 9}
         )
@@ -65,12 +65,12 @@ class TestPack:
             "FORMAT_USER": PATH,
         }
 
-    def test_where_nothing_differs_only_fingerprint_and_signature_travel(self):
+    def test_without_differences_only_fingerprint_and_signature_are_packed(self):
         packed = pack(BASE, BASE)
 
         assert packed == packing.sign({"fingerprint": BASE.fingerprint}, path=MANAGER)
 
-    def test_it_is_the_same_at_every_launch(self):
+    def test_every_launch_packs_the_same(self):
         config = BASE.merge({"format_user": PATH})
 
         assert pack(config, BASE) == pack(config, BASE)
@@ -85,7 +85,7 @@ class TestPack:
             pytest.param("create_defaults", {"extra": float("nan")}, id="nan"),
         ],
     )
-    def test_what_is_no_json_refuses_and_is_named(self, key, value):
+    def test_a_value_that_is_not_json_is_an_error_that_names_it(self, key, value):
         config = BASE.merge({key: value})
 
         with pytest.raises(ImproperlyConfigured) as refusal:
@@ -131,7 +131,7 @@ class TestUnpack:
             ),
         ],
     )
-    def test_what_was_packed_arrives_the_same(self, log, below, layer):
+    def test_unpack_returns_the_packed_configuration(self, log, below, layer):
         base = BASE.merge(below)
         config = base.merge(layer)
 
@@ -153,7 +153,7 @@ class TestUnpack:
         )
         assert say(log)[1:] == [get_other_settings("f1", arrived.fingerprint)]
 
-    def test_a_logical_name_of_a_newer_version_costs_only_itself(self, log):
+    def test_an_unknown_logical_name_is_left_out_and_the_others_are_used(self, log):
         packed = {
             "RECORD_MODEL": "project.BespokeRecord",
             "FIELD_MAP": {"task_name": "key", "colour": "note"},
@@ -190,7 +190,7 @@ class TestUnpack:
             "model."
         )
 
-    def test_defaults_for_a_field_that_is_not_here_cost_only_themselves(self, log):
+    def test_create_defaults_with_an_unknown_field_are_left_out(self, log):
         packed = {
             "RECORD_MODEL": "project.InheritedRecord",
             "CREATE_DEFAULTS": {"tenant": "north", "region": "x"},
@@ -206,7 +206,7 @@ class TestUnpack:
             "field."
         )
 
-    def test_defaults_of_the_setting_that_do_not_fit_the_table_are_left_out(self):
+    def test_create_defaults_of_the_setting_are_not_used_for_another_table(self):
         base = BASE.merge(
             {"record_model": "project.InheritedRecord", "create_defaults": {"tenant": "north"}}
         )
@@ -215,7 +215,7 @@ class TestUnpack:
 
         assert arrived == BASE.merge({"record_model": "project.NameOnlyRecord"})
 
-    def test_other_settings_are_told_once_by_both_fingerprints(self, log):
+    def test_different_settings_are_logged_once_with_both_fingerprints(self, log):
         unpack({"fingerprint": "f6"}, BASE)
         unpack({"fingerprint": "f6"}, BASE)
 
@@ -239,7 +239,9 @@ class TestUnpack:
         ],
     )
     @pytest.mark.parametrize("manager", [ModelTrackingAsyncManager, factory.get_manager_class()])
-    def test_a_manager_built_from_what_travelled_never_raises(self, log, manager, packed):
+    def test_building_a_manager_from_a_packed_configuration_never_raises(
+        self, log, manager, packed
+    ):
         packed = {**packed, "fingerprint": ["odd"]}
 
         config = manager(packing.sign(packed, path=packing.get_path(manager))).config
@@ -251,7 +253,7 @@ class TestUnpack:
 class TestSignature:
     SIGNED = packing.sign({"FORMAT_USER": PATH, "PAYLOAD_LIMIT": 4096}, path=MANAGER)
 
-    def test_what_is_signed_is_used(self, log):
+    def test_a_signed_configuration_is_used(self, log):
         config = packing.unpack(self.SIGNED, BASE, path=MANAGER)
 
         assert config == BASE.merge({"format_user": PATH, "payload_limit": 4096})
@@ -273,32 +275,32 @@ class TestSignature:
         ],
         ids=str,
     )
-    def test_anything_changed_is_used_no_more(self, changed, log):
+    def test_a_changed_configuration_is_not_used(self, changed, log):
         config = packing.unpack({**self.SIGNED, **changed}, BASE, path=MANAGER)
 
         assert config == BASE
         assert len(say(log)) == 1
 
-    def test_a_key_that_is_missing_is_a_change(self):
+    def test_a_configuration_with_a_removed_key_is_not_signed(self):
         packed = {key: value for key, value in self.SIGNED.items() if key != "PAYLOAD_LIMIT"}
 
         assert not packing.is_signed(packed, path=MANAGER)
 
-    def test_a_signature_is_of_no_use_in_another_configuration(self):
+    def test_a_signature_of_another_configuration_is_invalid(self):
         other = packing.sign({"FORMAT_USER": PATH}, path=MANAGER)
 
         assert not packing.is_signed({**self.SIGNED, "signature": other["signature"]}, path=MANAGER)
 
-    def test_a_signature_is_of_no_use_for_another_class(self):
+    def test_a_signature_for_another_class_is_invalid(self):
         assert not packing.is_signed(self.SIGNED, path=factory.PATH)
 
-    def test_values_that_refer_to_themselves_are_not_signed(self):
+    def test_a_circular_value_is_not_signed(self):
         circular = {"signature": self.SIGNED["signature"]}
         circular["CREATE_DEFAULTS"] = circular
 
         assert not packing.is_signed(circular, path=MANAGER)
 
-    def test_a_rotated_key_is_still_valid_and_a_removed_one_is_not(self, settings):
+    def test_a_fallback_secret_key_is_valid_and_a_removed_one_is_not(self, settings):
         settings.SECRET_KEY, old = "new", settings.SECRET_KEY
         without = packing.is_signed(self.SIGNED, path=MANAGER)
         settings.SECRET_KEY_FALLBACKS = [old]
@@ -306,11 +308,11 @@ class TestSignature:
         assert not without
         assert packing.is_signed(self.SIGNED, path=MANAGER)
 
-    def test_the_order_of_its_keys_does_not_matter(self):
+    def test_the_order_of_keys_does_not_change_the_signature(self):
         assert packing.is_signed(dict(reversed(self.SIGNED.items())), path=MANAGER)
 
     @pytest.mark.parametrize("key", ["RECORD_MODEL", "record_model_path"])
-    def test_of_an_unsigned_one_a_table_of_tasks_is_used_and_nothing_else(self, log, key):
+    def test_of_an_unsigned_configuration_only_a_table_of_tasks_is_used(self, log, key):
         packed = {
             key: "project.InheritedRecord",
             "FIELD_MAP": {"user": "message"},
@@ -330,19 +332,19 @@ class TestSignature:
         ids=str,
     )
     @pytest.mark.parametrize("key", ["RECORD_MODEL", "record_model_path"])
-    def test_of_an_unsigned_one_no_other_table_is_used(self, model, key):
+    def test_of_an_unsigned_configuration_no_other_table_is_used(self, model, key):
         packed = {key: model, "FIELD_MAP": {"task_name": "name"}}
 
         assert packing.unpack(packed, BASE, path=MANAGER) == BASE
 
     @pytest.mark.parametrize("packed", [{}, {"fingerprint": BASE.fingerprint}], ids=str)
-    def test_an_unsigned_one_that_changes_nothing_is_not_logged(self, packed, log):
+    def test_an_unsigned_configuration_without_keys_is_not_logged(self, packed, log):
         assert packing.unpack(packed, BASE, path=MANAGER) == BASE
         assert say(log) == []
 
 
 class TestLaunch:
-    def test_a_manager_with_a_callable_refuses_to_launch_and_names_it(self):
+    def test_launching_with_a_callable_is_an_error_that_names_it(self):
         manager = ModelTrackingAsyncManager(format_user=tracking.format_user)
 
         with pytest.raises(ImproperlyConfigured) as refusal:
@@ -362,7 +364,7 @@ class TestLaunch:
 
         assert AsyncTaskRecord.objects.get().user_label == "somebody"
 
-    def test_a_callable_of_the_class_travels_with_the_class(self):
+    def test_a_callable_of_the_class_is_not_packed(self):
         class Manager(ModelTrackingAsyncManager):
             def failed_result(self, func, result):
                 return result == "no"
@@ -371,7 +373,7 @@ class TestLaunch:
 
         assert set(travelling) == {"fingerprint", "signature"}
 
-    def test_what_travels_is_laid_over_the_class_on_the_other_side(self, log):
+    def test_the_packed_configuration_overrides_the_class_in_the_worker(self, log):
         class Manager(ModelTrackingAsyncManager):
             record_model_path = "project.BespokeRecord"
             field_map = {"task_name": "key"}
@@ -383,7 +385,7 @@ class TestLaunch:
         assert arrived.config == launching.config
         assert say(log) == []
 
-    def test_a_complete_config_travels_whole(self, log):
+    def test_a_complete_configuration_is_the_same_in_the_worker(self, log):
         with override_settings(POWERCRUD_ASYNC_DASHBOARD={"PAYLOAD_LIMIT": 4096}):
             launching = ModelTrackingAsyncManager(DashboardConfig(**OTHER_TABLE))
 

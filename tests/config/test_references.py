@@ -90,10 +90,10 @@ class TestModels:
             "project.LabelledRecord",
         ],
     )
-    def test_a_model_that_serves_is_no_problem(self, path):
+    def test_a_suitable_model_is_no_problem(self, path):
         assert find(record_model=path) == []
 
-    def test_a_proxy_is_told_the_model_to_name(self):
+    def test_the_hint_for_a_proxy_names_the_concrete_model(self):
         found = find(record_model="project.ProxyRecord")
 
         assert found == [
@@ -105,40 +105,40 @@ class TestModels:
             )
         ]
 
-    def test_a_name_that_is_unique_only_sometimes_is_not_unique(self):
+    def test_a_conditional_constraint_does_not_make_the_task_name_unique(self):
         assert get_ids(find(record_model="project.HalfConstrainedRecord")) == ["E009"]
 
-    def test_the_abstract_model_is_no_installed_model(self):
+    def test_the_abstract_model_is_not_an_installed_model(self):
         assert AbstractAsyncTaskRecord._meta.abstract
         assert get_ids(find(record_model="powercrud_tracking.AbstractAsyncTaskRecord")) == ["E005"]
 
 
 class TestFields:
     @pytest.mark.parametrize("logical", [name for name in DEFAULT_FIELDS if name != "task_name"])
-    def test_every_logical_name_but_the_task_name_may_be_left_out(self, logical):
+    def test_every_logical_name_except_task_name_may_be_mapped_to_none(self, logical):
         assert find(field_map={logical: None}) == []
 
-    def test_a_default_whose_field_the_model_lacks_is_no_problem(self):
+    def test_a_missing_default_field_is_no_problem(self):
         assert find_field(BespokeRecord, DEFAULT_FIELDS["user"]) is None
         assert find(record_model="project.BespokeRecord", field_map={"task_name": "key"}) == []
 
-    def test_a_task_name_mapped_to_a_missing_field_is_told_once(self):
+    def test_a_task_name_mapped_to_a_missing_field_is_reported_once(self):
         found = find(record_model="project.BespokeRecord", field_map={"task_name": "kye"})
 
         assert get_ids(found) == ["E008"]
         assert found[0].hint == "Did you mean 'key'?"
 
-    def test_every_missing_field_is_told(self):
+    def test_every_missing_field_is_reported(self):
         assert get_ids(find(field_map={"user": "usr", "message": "msg"})) == ["E008", "E008"]
 
     @pytest.mark.parametrize("name", ["widget", "widget_id", "label"])
-    def test_create_defaults_may_set_whatever_an_instance_takes(self, name):
+    def test_create_defaults_may_set_fields_and_properties(self, name):
         assert find(record_model="project.LabelledRecord", create_defaults={name: 1}) == []
 
-    def test_create_defaults_of_a_function_are_not_guessed(self):
+    def test_create_defaults_from_a_function_are_not_checked(self):
         assert find(create_defaults="tests.project.tracking.get_defaults") == []
 
-    def test_a_mapped_field_is_the_models_or_none(self):
+    def test_a_mapped_field_is_a_field_of_the_model_or_none(self):
         config = DashboardConfig(field_map={"user": None, "message": "func", "objects": "nowhere"})
 
         found = {
@@ -153,7 +153,7 @@ class TestFields:
             "objects": None,
         }
 
-    def test_a_relation_from_elsewhere_is_no_field(self):
+    def test_a_reverse_relation_is_not_a_field(self):
         relations = [each.name for each in InheritedRecord._meta.related_objects]
 
         assert relations == ["spreadrecord"]
@@ -179,16 +179,16 @@ class TestFunctions:
             pytest.param("tests.project.tracking.not_callable", "E012", id="not-callable"),
         ],
     )
-    def test_each_function_is_looked_at(self, name, path, number):
+    def test_each_function_is_checked(self, name, path, number):
         found = find(**{name: path})
 
         assert get_ids(found) == [number]
         assert found[0].message.startswith(f"SHOP['{name.upper()}'] names {path!r}, which cannot ")
 
-    def test_a_callable_handed_in_is_no_problem(self):
+    def test_a_callable_is_no_problem(self):
         assert find(format_user=len, create_defaults=lambda task_name, payload: {}) == []
 
-    def test_all_that_is_named_is_told_at_once(self):
+    def test_all_problems_of_references_are_reported_at_once(self):
         found = find(
             field_map={"stauts": "status"},
             format_user="nowhere.label",

@@ -12,11 +12,11 @@ PACKAGE = Path(powercrud_tracking.__file__).parent
 
 
 class TestGetSetting:
-    def test_a_project_that_writes_nothing_has_an_empty_dict(self):
+    def test_an_unset_setting_is_an_empty_dict(self):
         assert django_settings.POWERCRUD_ASYNC_DASHBOARD == {}
         assert setting.get_setting() == {}
 
-    def test_it_is_what_the_project_wrote_as_it_is_now(self):
+    def test_get_setting_returns_the_current_value(self):
         with override_settings(POWERCRUD_ASYNC_DASHBOARD={"PAYLOAD_LIMIT": 1024}):
             assert setting.get_setting() == {"PAYLOAD_LIMIT": 1024}
             with override_settings():
@@ -24,7 +24,7 @@ class TestGetSetting:
                 assert setting.get_setting() == {}
         assert setting.get_setting() == {}
 
-    def test_only_conf_reads_the_setting(self):
+    def test_only_one_module_reads_the_setting(self):
         quoted = f'"{setting.SETTING}"'
 
         named = [
@@ -44,19 +44,19 @@ class TestGetSetting:
 
 class TestGetQueueSettings:
     @pytest.mark.parametrize("value", [None, {}])
-    def test_a_project_without_a_queue_has_an_empty_dict(self, settings, value):
+    def test_an_unset_q_cluster_is_an_empty_dict(self, settings, value):
         settings.Q_CLUSTER = value
 
         assert setting.get_queue_settings() == {}
 
-    def test_it_is_the_projects_dict(self, settings):
+    def test_get_queue_settings_returns_q_cluster(self, settings):
         settings.Q_CLUSTER = {"retry": 90}
 
         assert setting.get_queue_settings() == {"retry": 90}
 
 
 class TestClearWhenSettingsChange:
-    def test_a_cached_function_forgets_when_any_setting_is_overridden(self):
+    def test_a_cache_is_cleared_when_any_setting_is_overridden(self):
         calls = []
 
         @cache

@@ -148,7 +148,9 @@ def get_numbers(problems):
 
 class TestValues:
     @pytest.mark.parametrize(("key", "value", "wanted"), WRONG_VALUES)
-    def test_a_wrong_value_is_told_what_it_must_be_and_what_came(self, key, value, wanted):
+    def test_the_message_for_a_wrong_value_names_the_valid_and_the_given_one(
+        self, key, value, wanted
+    ):
         found = find({key: value})
 
         default = getattr(DashboardConfig(), key.lower())
@@ -164,15 +166,15 @@ class TestValues:
         ("key", "value"),
         [pytest.param(key, value, id=f"{key}-{value!r:.30}") for key, value in RIGHT_VALUES],
     )
-    def test_a_right_value_is_no_problem(self, key, value):
+    def test_a_valid_value_is_no_problem(self, key, value):
         assert find({key: value}) == []
 
     @pytest.mark.parametrize("key", SETTING_KEYS)
-    def test_each_default_is_right(self, key):
+    def test_each_default_is_valid(self, key):
         assert find({key: getattr(DashboardConfig(), key.lower())}) == []
 
     @pytest.mark.parametrize("key", SETTING_KEYS)
-    def test_each_key_can_be_wrong(self, key):
+    def test_each_key_has_an_invalid_value(self, key):
         assert key in {param.values[0] for param in WRONG_VALUES}
 
     @pytest.mark.parametrize("longest", [{"days": MAX_DAYS}, {"seconds": MAX_SECONDS}])
@@ -207,10 +209,10 @@ class TestSeveralProblems:
         ],
         ids=["map", "model"],
     )
-    def test_a_table_that_is_half_described_has_no_further_problems(self, values):
+    def test_an_invalid_field_map_causes_no_further_problems_of_the_table(self, values):
         assert get_numbers(find(values)) == ["E004"]
 
-    def test_problems_of_the_layer_below_are_not_reported_again(self):
+    def test_problems_of_a_lower_layer_are_not_reported_again(self):
         base = DashboardConfig(record_model="nowhere.Record", format_user="nowhere.label")
 
         found = find_problems({"FORMAT_OBJECTS": "nowhere.name"}, base=base, source=VIEW)
@@ -222,13 +224,13 @@ class TestSeveralProblems:
 
 class TestSources:
     @pytest.mark.parametrize("key", sorted(VIEW_KEYS))
-    def test_a_view_may_set_what_recording_uses(self, key):
+    def test_a_view_may_set_the_keys_that_recording_uses(self, key):
         value = getattr(DashboardConfig(), key.lower())
 
         assert list(find_key_problems({key: value}, VIEW)) == []
 
     @pytest.mark.parametrize("key", sorted(set(SETTING_KEYS) - VIEW_KEYS))
-    def test_a_view_may_not_set_what_serves_the_whole_project(self, key):
+    def test_a_view_may_not_set_keys_of_pages_and_maintenance(self, key):
         value = getattr(DashboardConfig(), key.lower())
 
         found = list(find_key_problems({key: value}, VIEW))
@@ -253,11 +255,11 @@ class TestSources:
             pytest.param({"create_defaults": lambda task_name, payload: {}}, id="create_defaults"),
         ],
     )
-    def test_python_may_use_callables_and_powercruds_words(self, values):
+    def test_python_code_may_use_callables_and_the_key_names_of_powercrud(self, values):
         assert find(values, PYTHON) == []
         assert find(values, SETTING) != []
 
-    def test_an_unknown_key_in_python_is_an_error_too(self):
+    def test_an_unknown_key_in_python_code_is_an_error(self):
         found = find({"payload_limt": 3}, PYTHON)
 
         assert found == [
@@ -270,7 +272,7 @@ class TestSources:
 
 
 class TestRequireValid:
-    def test_it_returns_the_layer_laid_over_its_base(self):
+    def test_require_valid_merges_the_layer_into_the_base(self):
         base = DashboardConfig(payload_limit=1024)
 
         config = require_valid({"progress_interval": 5}, base=base, source=PYTHON)
@@ -294,11 +296,11 @@ class TestRequireValid:
             ),
         ],
     )
-    def test_it_refuses_at_the_first_problem(self, values, message):
+    def test_require_valid_raises_the_first_problem(self, values, message):
         with pytest.raises(ImproperlyConfigured, match=f"^{re.escape(message)}$"):
             require_valid(values, base=DashboardConfig(), source=PYTHON)
 
-    def test_a_path_that_leads_somewhere_again_is_right_again(
+    def test_a_corrected_path_is_valid_after_the_settings_change(
         self, settings, tmp_path, monkeypatch
     ):
         values = {"format_user": "later_module.label"}
@@ -314,7 +316,7 @@ class TestRequireValid:
 
 
 class TestRequireValidSetting:
-    def test_a_setting_is_judged_again_when_it_changes(self, settings):
+    def test_a_changed_setting_is_validated_again(self, settings):
         require_valid_setting()
 
         settings.POWERCRUD_ASYNC_DASHBOARD = {"PAYLOAD_LIMIT": 1}
@@ -329,12 +331,12 @@ class TestRequireValidSetting:
 
 
 class TestProblems:
-    def test_a_problem_reads_as_one_text(self):
+    def test_a_problem_as_text_has_message_and_hint(self):
         problem = Problem(id="shop.E001", message="It is red.", hint="Paint it.")
 
         assert str(problem) == "It is red. Paint it."
 
-    def test_nothing_wrong_is_not_refused(self):
+    def test_raise_first_without_a_problem_raises_nothing(self):
         assert raise_first([]) is None
 
     @pytest.mark.parametrize(
@@ -345,5 +347,5 @@ class TestProblems:
             pytest.param("", "Look it up.", id="empty"),
         ],
     )
-    def test_a_guess_is_made_only_where_one_is_near(self, word, hint):
+    def test_a_name_is_suggested_only_if_it_is_similar(self, word, hint):
         assert get_suggestion(word, {"status", "message"}, "Look it up.") == hint

@@ -42,7 +42,7 @@ def only_mine(request, rows):
 
 @pytest.mark.parametrize("url", [LIST, DETAIL], ids=["list", "detail"])
 class TestGuard:
-    def test_anonymous_people_are_sent_to_the_login(self, client, url):
+    def test_anonymous_users_are_redirected_to_the_login(self, client, url):
         AsyncTaskRecord.objects.create(task_name=NAME)
 
         response = client.get(url)
@@ -50,7 +50,7 @@ class TestGuard:
         assert response.status_code == 302
         assert response["Location"] == f"/login/?next={url}"
 
-    def test_without_the_permission_it_is_forbidden(self, client, user, url):
+    def test_without_the_permission_the_page_is_forbidden(self, client, user, url):
         AsyncTaskRecord.objects.create(task_name=NAME)
         client.force_login(user)
 
@@ -58,7 +58,7 @@ class TestGuard:
 
         assert response.status_code == 403
 
-    def test_with_the_permission_it_is_shown(self, client, auditor, url):
+    def test_with_the_permission_the_page_is_shown(self, client, auditor, url):
         AsyncTaskRecord.objects.create(task_name=NAME)
         client.force_login(auditor)
 
@@ -67,7 +67,7 @@ class TestGuard:
         assert response.status_code == 200
         assert NAME in response.content.decode()
 
-    def test_values_are_escaped(self, client, auditor, url):
+    def test_values_on_the_page_are_escaped(self, client, auditor, url):
         AsyncTaskRecord.objects.create(
             task_name=NAME,
             status="failed",
@@ -88,7 +88,7 @@ class TestGuard:
         assert TEXT not in content
         assert "&lt;script&gt;" in content
 
-    def test_it_is_not_changed_by_a_post(self, client, auditor, url):
+    def test_a_post_to_the_page_is_not_allowed(self, client, auditor, url):
         AsyncTaskRecord.objects.create(task_name=NAME)
         client.force_login(auditor)
 
@@ -96,7 +96,9 @@ class TestGuard:
 
 
 class TestPermission:
-    def test_it_is_that_of_the_setting_s_model(self, settings, auditor):
+    def test_the_view_permission_is_that_of_the_record_model_of_the_setting(
+        self, settings, auditor
+    ):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.InheritedRecord"}
         before = may_view_records(auditor)
         auditor.user_permissions.add(Permission.objects.get(codename="view_inheritedrecord"))
@@ -114,27 +116,29 @@ class TestVisible:
         AsyncTaskRecord.objects.create(task_name="mine", launched_by_id=str(auditor.pk))
 
     @pytest.mark.parametrize("url", [LIST, MINE, f"{LIST}?poll="], ids=["list", "mine", "poll"])
-    def test_it_is_asked_for_nobody_who_has_not_logged_in(self, client, settings, url):
+    def test_visible_is_not_called_for_anonymous_users(self, client, settings, url):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": f"{__name__}.of_their_address"}
 
         assert client.get(url).status_code == 302
 
     @pytest.mark.parametrize("name", ["some", "both", "plain"])
-    def test_what_cannot_be_narrowed_is_refused_by_name(self, client, auditor, settings, name):
+    def test_a_queryset_from_visible_that_cannot_be_filtered_is_an_error_that_names_the_function(
+        self, client, auditor, settings, name
+    ):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": f"{__name__}.{name}"}
         client.force_login(auditor)
 
         with pytest.raises(ImproperlyConfigured, match=f"VISIBLE .{__name__}.{name}. must"):
             client.get(LIST)
 
-    def test_the_list_shows_only_those_rows(self, client, auditor):
+    def test_the_list_shows_visible_rows_only(self, client, auditor):
         client.force_login(auditor)
 
         records = client.get(LIST).context["records"]
 
         assert [record.task_name for record in records] == ["mine"]
 
-    def test_every_number_of_the_overview_is_theirs(self, client, auditor):
+    def test_the_overview_counts_visible_rows_only(self, client, auditor):
         now = timezone.now()
         for who, number in {str(auditor.pk): 1, "0": 2}.items():
             AsyncTaskRecord.objects.bulk_create(
@@ -168,7 +172,7 @@ class TestVisible:
         assert (found.queue.length, found.waiting.number) == (None, 1)
         assert "in the queue" not in response.content.decode()
 
-    def test_another_s_task_is_not_found(self, client, auditor):
+    def test_the_page_of_an_invisible_task_is_not_found(self, client, auditor):
         client.force_login(auditor)
 
         assert client.get(DETAIL).status_code == 404

@@ -17,7 +17,7 @@ OWNED = {
 
 class TestCustomTable:
     @pytest.mark.parametrize("url", [LIST, DETAIL], ids=["list", "detail"])
-    def test_a_table_of_other_names_is_shown(self, admin_client, settings, url):
+    def test_a_table_with_other_field_names_is_shown(self, admin_client, settings, url):
         settings.POWERCRUD_ASYNC_DASHBOARD = {
             "RECORD_MODEL": "project.BespokeRecord",
             "FIELD_MAP": {"task_name": "key", "status": "state", "message": "note"},
@@ -30,7 +30,7 @@ class TestCustomTable:
         assert "no stock" in content
 
     @pytest.mark.parametrize("url", [LIST, DETAIL], ids=["list", "detail"])
-    def test_a_table_with_nothing_but_a_name_is_shown(self, admin_client, settings, url):
+    def test_a_table_with_a_task_name_only_is_shown(self, admin_client, settings, url):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.NameOnlyRecord"}
         NameOnlyRecord.objects.create(task_name=NAME)
 
@@ -47,7 +47,9 @@ class TestCustomTable:
         assert "No task has been queued yet." not in content
 
     @pytest.mark.parametrize("asked", ["", "?user=nobody", "?user=0", f"?user={10**20}"])
-    def test_a_foreign_key_to_the_user_can_be_asked_for(self, admin_client, settings, user, asked):
+    def test_the_list_is_filtered_by_a_foreign_key_to_the_user(
+        self, admin_client, settings, user, asked
+    ):
         settings.POWERCRUD_ASYNC_DASHBOARD = OWNED
         OwnedRecord.objects.create(task_name="hers", owner_id=user.pk)
         OwnedRecord.objects.create(task_name="nobody's")
@@ -56,7 +58,7 @@ class TestCustomTable:
 
         assert len(records) == (0 if asked else 2)
 
-    def test_with_a_foreign_key_people_see_their_own_tasks(
+    def test_with_a_foreign_key_users_see_their_own_tasks(
         self, client, settings, user, django_assert_num_queries
     ):
         settings.POWERCRUD_ASYNC_DASHBOARD = OWNED

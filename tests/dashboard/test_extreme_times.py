@@ -26,7 +26,7 @@ everywhere = pytest.mark.parametrize(
 @everywhere
 @pytest.mark.parametrize("status", ["pending", "in_progress", "success", "failed", "lost"])
 @pytest.mark.parametrize("page", ["list", "overview", "mine", "detail"])
-def test_each_page_shows_a_task_of_the_first_and_of_the_last_moment(
+def test_each_page_shows_tasks_at_the_ends_of_the_calendar(
     admin_client, admin_user, settings, at, zone, status, page
 ):
     settings.TIME_ZONE = zone
@@ -50,7 +50,9 @@ def test_each_page_shows_a_task_of_the_first_and_of_the_last_moment(
 
 @everywhere
 @pytest.mark.parametrize("parameter", ["queued_from", "queued_to"])
-def test_they_can_be_filtered_by(admin_client, settings, at, zone, parameter):
+def test_a_filter_accepts_times_at_the_ends_of_the_calendar(
+    admin_client, settings, at, zone, parameter
+):
     settings.TIME_ZONE = zone
     asked = {parameter: f"{at.year:04}-{at:%m-%dT%H:%M}"}
 
@@ -58,7 +60,9 @@ def test_they_can_be_filtered_by(admin_client, settings, at, zone, parameter):
 
 
 @everywhere
-def test_pages_lead_past_them(admin_client, settings, at, zone):
+def test_pagination_continues_past_tasks_at_the_ends_of_the_calendar(
+    admin_client, settings, at, zone
+):
     settings.TIME_ZONE = zone
     AsyncTaskRecord.objects.bulk_create(
         AsyncTaskRecord(task_name=f"{n:02}", created_at=at) for n in range(SIZE + 2)

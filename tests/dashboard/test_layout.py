@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 
 class TestBaseTemplate:
-    def test_the_pages_extend_that_of_the_setting(self, admin_client, settings):
+    def test_the_pages_extend_the_base_template_of_the_setting(self, admin_client, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"BASE_TEMPLATE": "project/base.html"}
 
         response = admin_client.get(LIST)
@@ -33,7 +33,7 @@ class TestBaseTemplate:
         ids=["staff, admin", "admin", "staff, root and admin", "root and admin", "neither"],
     )
     @pytest.mark.parametrize("page", ["mine", "overview"])
-    def test_ours_leads_back_to_the_site(
+    def test_the_built_in_base_template_links_to_the_site(
         self, client, auditor, settings, page, urls, is_staff, links
     ):
         settings.ROOT_URLCONF = urls
@@ -47,12 +47,12 @@ class TestBaseTemplate:
         assert re.findall('<a href="(.*?)"', header) == links
 
     @pytest.mark.django_db(transaction=True)
-    def test_the_page_of_a_missing_table_leads_back_too(self, admin_client, settings):
+    def test_the_page_of_a_missing_table_links_to_the_site(self, admin_client, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.UnmigratedRecord"}
 
         assert '<a href="/admin/">Admin</a>' in admin_client.get(LIST).content.decode()
 
-    def test_ours_has_no_inline_script_and_no_inline_style(self, admin_client):
+    def test_the_built_in_base_template_has_no_inline_script_or_style(self, admin_client):
         AsyncTaskRecord.objects.create(task_name=NAME)
 
         content = (

@@ -26,23 +26,23 @@ def make_rows(number, **values):
 
 
 class TestList:
-    def test_a_row_without_a_name_leads_nowhere_and_breaks_nothing(self, admin_client):
+    def test_a_row_without_a_task_name_is_shown_without_a_link(self, admin_client):
         AsyncTaskRecord.objects.create(task_name="", status="failed", message="no name")
 
         assert "no name" in admin_client.get(LIST).content.decode()
 
-    def test_keys_are_not_localised(self, admin_client, settings):
+    def test_primary_keys_are_not_localized(self, admin_client, settings):
         settings.USE_THOUSAND_SEPARATOR = True
         AsyncTaskRecord.objects.create(pk=1234567, task_name=NAME)
 
         assert 'data-row="1234567"' in admin_client.get(LIST).content.decode()
 
-    def test_without_a_task_it_says_so(self, admin_client):
+    def test_an_empty_list_has_a_message(self, admin_client):
         content = admin_client.get(LIST).content.decode()
 
         assert "No task has been queued yet." in content
 
-    def test_the_newest_come_first(self, admin_client):
+    def test_the_newest_tasks_come_first(self, admin_client):
         for number in range(3):
             AsyncTaskRecord.objects.create(task_name=f"task {number}")
 
@@ -50,14 +50,16 @@ class TestList:
 
         assert [record.task_name for record in records] == ["task 2", "task 1", "task 0"]
 
-    def test_a_page_has_no_more_than_its_size(self, admin_client):
+    def test_a_page_shows_at_most_its_size_of_tasks(self, admin_client):
         AsyncTaskRecord.objects.bulk_create(
             AsyncTaskRecord(task_name=f"task {number}") for number in range(SIZE + 1)
         )
 
         assert len(admin_client.get(LIST).context["records"]) == SIZE
 
-    def test_what_is_older_is_one_link_away_and_newer_leads_back(self, admin_client):
+    def test_the_older_link_shows_the_next_page_and_the_newer_link_the_previous_one(
+        self, admin_client
+    ):
         make_rows(2 * SIZE)
         first = admin_client.get(LIST).context
 
@@ -80,7 +82,7 @@ class TestList:
             ("nonsense", {"pending", "in_progress", "success", "failed", "lost"}),
         ],
     )
-    def test_a_tab_narrows_it(self, admin_client, tab, names):
+    def test_a_tab_shows_tasks_with_its_statuses_only(self, admin_client, tab, names):
         for status in ("pending", "in_progress", "success", "failed", "lost"):
             AsyncTaskRecord.objects.create(task_name=status, status=status)
 
@@ -88,19 +90,19 @@ class TestList:
 
         assert {record.task_name for record in response.context["records"]} == names
 
-    def test_older_stays_in_the_tab(self, admin_client):
+    def test_the_older_link_keeps_the_tab(self, admin_client):
         make_rows(SIZE + 1, status="failed")
 
         response = admin_client.get(LIST, {"status": "failed"})
 
         assert response.context["older"].startswith("status=failed&older=")
 
-    def test_an_empty_tab_says_so(self, admin_client):
+    def test_an_empty_tab_has_a_message(self, admin_client):
         response = admin_client.get(LIST, {"status": "lost"})
 
         assert "No task has this status." in response.content.decode()
 
-    def test_it_costs_the_same_for_one_row_and_for_many(self, admin_client):
+    def test_the_list_takes_as_many_queries_for_many_rows_as_for_one(self, admin_client):
         using = connections[router.db_for_read(AsyncTaskRecord)]
         AsyncTaskRecord.objects.create(task_name=NAME)
         admin_client.get(LIST)
@@ -125,7 +127,9 @@ class TestList:
         ],
         ids=["all", "tab", "words", "times"],
     )
-    def test_it_costs_six_queries_at_the_most_with_session_and_user(self, admin_client, asked):
+    def test_the_list_takes_at_most_six_queries_including_session_and_user(
+        self, admin_client, asked
+    ):
         make_rows(3)
 
         using = {router.db_for_read(AsyncTaskRecord), router.db_for_read(get_user_model())}
@@ -135,7 +139,7 @@ class TestList:
 
         assert sum(map(len, seen)) <= 6
 
-    def test_tabs_say_how_many_there_are(self, admin_client):
+    def test_tabs_show_the_number_of_their_tasks(self, admin_client):
         make_rows(3, status="failed")
 
         tabs = admin_client.get(LIST).context["tabs"]
@@ -149,7 +153,7 @@ class TestList:
             "All": "3",
         }
 
-    def test_a_filter_stays_on_in_tabs_and_pages(self, admin_client):
+    def test_links_of_tabs_and_pages_keep_the_filters(self, admin_client):
         make_rows(SIZE + 1, func="shop.sort", status="failed")
 
         context = admin_client.get(LIST, {"func": "shop.sort", "status": "failed"}).context
@@ -213,7 +217,7 @@ class TestList:
 
         assert ">Fonction\N{NARROW NO-BREAK SPACE}: f <span" in response.content.decode()
 
-    def test_it_reads_no_payloads(self, admin_client):
+    def test_the_list_does_not_read_payloads(self, admin_client):
         make_rows(1, task_args=["heavy"])
 
         with CaptureQueriesContext(connections[router.db_for_read(AsyncTaskRecord)]) as queries:
@@ -221,7 +225,7 @@ class TestList:
 
         assert not any("task_args" in query["sql"] for query in queries)
 
-    def test_an_open_task_says_how_far_it_is(self, admin_client):
+    def test_the_row_of_an_open_task_shows_its_progress(self, admin_client):
         AsyncTaskRecord.objects.create(
             task_name=NAME, status="in_progress", progress_payload="1/2", message="Task queued"
         )
@@ -231,7 +235,7 @@ class TestList:
         assert "1/2" in content
         assert "Task queued" not in content
 
-    def test_a_finished_task_says_how_it_ended(self, admin_client):
+    def test_the_row_of_a_finished_task_shows_its_message(self, admin_client):
         AsyncTaskRecord.objects.create(
             task_name=NAME, status="failed", progress_payload="1/2", message="no stock"
         )
@@ -241,14 +245,14 @@ class TestList:
         assert "no stock" in content
         assert "1/2" not in content
 
-    def test_a_status_is_told_in_words(self, admin_client):
+    def test_a_row_shows_its_status_in_words(self, admin_client):
         AsyncTaskRecord.objects.create(task_name=NAME, status="in_progress")
 
         content = admin_client.get(LIST).content.decode()
 
         assert "Running" in content
 
-    def test_each_row_leads_to_its_task(self, admin_client):
+    def test_each_row_links_to_its_task_page(self, admin_client):
         AsyncTaskRecord.objects.create(task_name=NAME)
 
         assert f'href="{DETAIL}"' in admin_client.get(LIST).content.decode()
@@ -260,29 +264,29 @@ class TestMine:
         AsyncTaskRecord.objects.create(task_name=NAME, launched_by_id=str(user.pk))
         AsyncTaskRecord.objects.create(task_name="another's", launched_by_id="0")
 
-    def test_anonymous_people_are_sent_to_the_login(self, client):
+    def test_anonymous_users_are_redirected_to_the_login(self, client):
         assert client.get(MINE)["Location"] == f"/login/?next={MINE}"
 
-    def test_it_shows_what_somebody_queued_without_further_rights(self, client, user):
+    def test_my_tasks_shows_own_tasks_without_a_permission(self, client, user):
         client.force_login(user)
 
         records = client.get(MINE).context["records"]
 
         assert [record.task_name for record in records] == [NAME]
 
-    def test_their_own_task_has_its_page(self, client, user):
+    def test_users_may_open_the_page_of_their_own_task(self, client, user):
         client.force_login(user)
 
         assert client.get(DETAIL).status_code == 200
 
-    def test_another_s_task_and_none_at_all_are_forbidden_alike(self, client, user):
+    def test_the_task_of_another_user_and_an_unknown_task_get_the_same_response(self, client, user):
         client.force_login(user)
 
         codes = [client.get(f"{LIST}{name}/").status_code for name in ("another's", "none")]
 
         assert codes == [403, 403]
 
-    def test_it_leads_nowhere_that_is_forbidden(self, client, user):
+    def test_my_tasks_has_no_links_to_forbidden_pages(self, client, user):
         client.force_login(user)
 
         content = client.get(MINE).content.decode()

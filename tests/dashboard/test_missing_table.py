@@ -30,7 +30,9 @@ class TestMissingTable:
     @pytest.mark.parametrize(
         "model", ["UnmigratedRecord", "BrokenRecord"], ids=["table", "columns"]
     )
-    def test_the_pages_say_what_to_type(self, admin_client, settings, url, model):
+    def test_the_pages_show_the_migrate_command_if_the_table_is_missing(
+        self, admin_client, settings, url, model
+    ):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": f"project.{model}"}
 
         response = admin_client.get(url)
@@ -39,7 +41,7 @@ class TestMissingTable:
         assert "<code>python manage.py migrate project</code>" in response.content.decode()
 
     @PAGES
-    def test_the_pages_say_what_to_type_where_requests_are_atomic(
+    def test_the_pages_show_the_migrate_command_with_atomic_requests(
         self, admin_client, settings, monkeypatch, url
     ):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.UnmigratedRecord"}
@@ -47,7 +49,7 @@ class TestMissingTable:
 
         assert admin_client.get(url).status_code == 503
 
-    def test_a_task_page_without_the_table_of_attempts_says_what_to_type(
+    def test_the_task_page_shows_the_migrate_command_if_the_table_of_attempts_is_missing(
         self, admin_client, settings
     ):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.NameOnlyRecord"}
@@ -60,7 +62,7 @@ class TestMissingTable:
         assert response.status_code == 503
         assert f"python manage.py migrate powercrud_tracking{database}" in response.content.decode()
 
-    def test_another_error_of_the_database_is_raised(self, admin_client, settings):
+    def test_any_other_database_error_is_raised(self, admin_client, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": f"{__name__}.broken"}
 
         with pytest.raises(DatabaseError):

@@ -59,26 +59,28 @@ class TestOverview:
             assert client.get(OVERVIEW).status_code == 200
         return sum(len(queries) for queries in captured)
 
-    def test_anonymous_people_are_sent_to_the_login(self, client):
+    def test_anonymous_users_are_redirected_to_the_login(self, client):
         assert client.get(OVERVIEW)["Location"] == f"/login/?next={OVERVIEW}"
 
-    def test_without_the_permission_it_is_forbidden_and_not_offered(self, client, user):
+    def test_without_the_permission_the_overview_is_forbidden_and_not_in_the_navigation(
+        self, client, user
+    ):
         client.force_login(user)
 
         assert client.get(OVERVIEW).status_code == 403
         assert OVERVIEW not in client.get(MINE).content.decode()
 
-    def test_with_the_permission_it_is_shown_and_offered(self, client, auditor):
+    def test_with_the_permission_the_overview_is_shown_and_in_the_navigation(self, client, auditor):
         client.force_login(auditor)
 
         assert client.get(OVERVIEW).status_code == 200
         assert f'href="{OVERVIEW}"' in client.get(LIST).content.decode()
 
-    def test_it_is_not_changed_by_a_post(self, admin_client):
+    def test_a_post_to_the_overview_is_not_allowed(self, admin_client):
         assert admin_client.post(OVERVIEW).status_code == 405
 
     @pytest.mark.django_db(transaction=True)
-    def test_it_costs_six_queries_at_the_most_for_few_rows_and_for_many(self, admin_client):
+    def test_the_overview_takes_at_most_six_queries_for_any_number_of_rows(self, admin_client):
         self.make_day()
         self.count_queries(admin_client)
 
@@ -89,7 +91,7 @@ class TestOverview:
         assert few == many
         assert few <= 6
 
-    def test_values_are_escaped(self, admin_client):
+    def test_values_on_the_overview_are_escaped(self, admin_client):
         self.make_day(func=TEXT, message=f"{TEXT} is no price", worker=TEXT)
 
         content = admin_client.get(OVERVIEW).content.decode()
@@ -97,7 +99,7 @@ class TestOverview:
         assert TEXT not in content
         assert "&lt;script&gt;" in content
 
-    def test_it_holds_under_a_strict_policy(self, admin_client):
+    def test_the_overview_has_no_inline_script_or_style(self, admin_client):
         self.make_day()
 
         content = admin_client.get(OVERVIEW).content.decode()
@@ -106,7 +108,7 @@ class TestOverview:
         for word in ("<style", "style=", "onclick", "javascript:"):
             assert word not in content
 
-    def test_each_column_leads_to_the_tasks_of_its_hour(self, admin_client):
+    def test_each_column_of_the_chart_links_to_the_tasks_of_its_hour(self, admin_client):
         at = timezone.now() - timedelta(hours=3)
         AsyncTaskRecord.objects.create(task_name=NAME, created_at=at)
 
@@ -123,7 +125,7 @@ class TestOverview:
         # Once for a click on the column, once in the table behind it.
         assert response.content.decode().count(f'href="{LIST}?{escape(query)}"') == 2
 
-    def test_an_hour_that_comes_twice_leads_to_its_own_tasks(self, admin_client, settings):
+    def test_an_hour_that_occurs_twice_links_to_its_own_tasks(self, admin_client, settings):
         if not settings.USE_TZ:
             pytest.skip("the clock of the server tells such hours no better")
         start = datetime(2024, 10, 27, 1, tzinfo=UTC)
@@ -138,7 +140,7 @@ class TestOverview:
         records = admin_client.get(f"{LIST}?{query}").context["records"]
         assert [record.task_name for record in records] == ["5"]
 
-    def test_an_error_leads_to_its_tasks_in_the_list(self, admin_client):
+    def test_an_error_links_to_its_tasks_in_the_list(self, admin_client):
         for number in range(2):
             AsyncTaskRecord.objects.create(
                 task_name=f"{number}",
@@ -160,12 +162,12 @@ class TestOverview:
     @pytest.mark.parametrize(
         ("asked", "chosen"), [("", "24h"), ("1h", "1h"), ("7d", "7d"), ("nonsense", "24h")]
     )
-    def test_the_window_is_chosen_by_the_address(self, admin_client, asked, chosen):
+    def test_the_query_string_selects_the_window(self, admin_client, asked, chosen):
         content = admin_client.get(OVERVIEW, {"window": asked}).content.decode()
 
         assert re.findall(r'href="\?window=(\w+)" aria-current', content) == [chosen]
 
-    def test_it_is_loud_when_tasks_wait_and_no_cluster_is_alive(self, admin_client):
+    def test_queued_tasks_without_a_running_cluster_are_an_alert(self, admin_client):
         AsyncTaskRecord.objects.create(task_name=NAME)
 
         content = admin_client.get(OVERVIEW).content.decode()
@@ -174,10 +176,12 @@ class TestOverview:
         assert "1 task is queued." in content
         assert "python manage.py qcluster" in content
 
-    def test_it_is_calm_when_nothing_waits(self, admin_client):
+    def test_without_queued_tasks_there_is_no_alert(self, admin_client):
         assert 'role="alert"' not in admin_client.get(OVERVIEW).content.decode()
 
-    def test_a_broker_that_does_not_answer_is_unknown(self, admin_client, monkeypatch):
+    def test_with_an_unavailable_broker_the_queue_length_is_unknown(
+        self, admin_client, monkeypatch
+    ):
         monkeypatch.setattr(Conf, "BROKER_CLASS", "tests.support.brokers.BrokenBroker")
 
         content = admin_client.get(OVERVIEW).content.decode()
@@ -185,14 +189,14 @@ class TestOverview:
         assert content.count("unknown") == 2
         assert "The broker does not report the queue length." in content
 
-    def test_many_functions_are_cut_and_the_rest_is_said(self, admin_client):
+    def test_the_number_of_functions_that_are_not_shown_is_named(self, admin_client):
         self.make_day(23)
 
         content = admin_client.get(OVERVIEW).content.decode()
 
         assert "3 more functions are not shown." in content
 
-    def test_numbers_in_a_drawing_are_not_localised(self, admin_client, settings):
+    def test_coordinates_of_the_charts_are_not_localized(self, admin_client, settings):
         settings.LANGUAGE_CODE = "de"
         self.make_day()
 
@@ -211,7 +215,9 @@ class TestOverview:
         ],
         ids=["name only", "bespoke"],
     )
-    def test_what_a_table_does_not_tell_is_left_out(self, admin_client, settings, dashboard):
+    def test_sections_whose_fields_the_table_lacks_are_left_out(
+        self, admin_client, settings, dashboard
+    ):
         settings.POWERCRUD_ASYNC_DASHBOARD = dashboard
 
         content = admin_client.get(OVERVIEW).content.decode()
@@ -220,7 +226,7 @@ class TestOverview:
         for heading in ("Tasks per hour", "Queue time and run time", "Errors"):
             assert heading not in content
 
-    def test_it_stands_in_a_project_s_own_layout(self, admin_client, settings):
+    def test_the_overview_extends_the_base_template_of_the_project(self, admin_client, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"BASE_TEMPLATE": "project/base.html"}
 
         response = admin_client.get(OVERVIEW)

@@ -31,7 +31,7 @@ def get_top(client):
 
 
 class TestRows:
-    def test_what_is_no_key_is_left_out(self):
+    def test_an_invalid_key_is_left_out(self):
         row = make_row("a")
 
         rows = polling.get_shown_rows(get_rows(), ["x", str(row.pk), ""])
@@ -45,17 +45,17 @@ class TestRows:
 
         assert rows.get_task_names() == ["a"]
 
-    def test_no_more_than_a_page_is_asked_for(self):
+    def test_at_most_one_page_of_keys_is_read(self):
         rows = polling.get_shown_rows(get_rows(), map(str, range(10 * SIZE)))
 
         assert str(rows.query).count(",") < 2 * SIZE
 
 
 class TestUnchanged:
-    def test_an_answer_is_kept_by_no_browser_for_whoever_logs_in_next(self, admin_client):
+    def test_a_response_to_a_poll_is_not_cached(self, admin_client):
         assert "no-store" in ask(admin_client)["Cache-Control"]
 
-    def test_a_page_that_knows_it_all_is_told_nothing(self, admin_client):
+    def test_an_unchanged_page_gets_a_304(self, admin_client):
         row = make_row("a", status="in_progress", progress_payload="1/2")
         top = get_top(admin_client)
         first = ask(admin_client, row, top=top)
@@ -65,7 +65,7 @@ class TestUnchanged:
         assert (first.status_code, second.status_code, second.content) == (200, 304, b"")
         assert first["ETag"] == second["ETag"]
 
-    def test_with_nothing_to_show_it_is_told_nothing(self, admin_client):
+    def test_an_unchanged_empty_page_gets_a_304(self, admin_client):
         first = ask(admin_client)
 
         assert ask(admin_client, token=first["ETag"]).status_code == 304
@@ -80,7 +80,7 @@ class TestUnchanged:
         ],
         ids=lambda change: next(iter(change)),
     )
-    def test_a_change_of_a_row_is_told(self, admin_client, change):
+    def test_a_changed_row_gets_a_200(self, admin_client, change):
         row = make_row("a", status="in_progress", progress_payload="1/2")
         top = get_top(admin_client)
         token = ask(admin_client, row, top=top)["ETag"]
@@ -88,7 +88,7 @@ class TestUnchanged:
 
         assert ask(admin_client, row, top=top, token=token).status_code == 200
 
-    def test_durations_of_open_tasks_are_told_now_and_then(self, admin_client, monkeypatch):
+    def test_durations_of_open_tasks_are_updated_at_an_interval(self, admin_client, monkeypatch):
         row = make_row("a", status="in_progress")
         top = get_top(admin_client)
         token = ask(admin_client, row, top=top)["ETag"]
@@ -97,7 +97,7 @@ class TestUnchanged:
 
         assert ask(admin_client, row, top=top, token=token).status_code == 200
 
-    def test_it_costs_no_more_for_many_rows_and_neither_counts_nor_offers(self, admin_client):
+    def test_an_unchanged_page_with_many_rows_costs_two_queries(self, admin_client):
         using = connections[router.db_for_read(AsyncTaskRecord)]
         rows = [make_row(f"task-{n}", status="in_progress") for n in range(SIZE)]
         top = get_top(admin_client)
@@ -111,7 +111,7 @@ class TestUnchanged:
 
 
 class TestChanged:
-    def test_the_rows_that_are_asked_about_are_told(self, admin_client):
+    def test_a_poll_returns_the_requested_rows(self, admin_client):
         row, other = make_row("a", status="in_progress"), make_row("b", status="in_progress")
 
         content = ask(admin_client, row, top=get_top(admin_client)).content.decode()
@@ -120,7 +120,7 @@ class TestChanged:
         assert f'id="tracking-row-{other.pk}"' not in content
         assert content.count("hx-swap-oob") == 3
 
-    def test_a_row_that_left_the_tab_is_told_all_the_same(self, admin_client):
+    def test_a_poll_returns_a_requested_row_that_left_the_tab(self, admin_client):
         row = make_row("a", status="success")
 
         content = ask(admin_client, row, status="open").content.decode()
@@ -128,7 +128,7 @@ class TestChanged:
         assert f'id="tracking-row-{row.pk}"' in content
         assert "Succeeded" in content
 
-    def test_new_tasks_are_counted_not_shown(self, admin_client):
+    def test_new_tasks_are_counted_and_not_shown(self, admin_client):
         make_row("a")
         top = get_top(admin_client)
         new = [make_row("b"), make_row("c")]
@@ -138,12 +138,12 @@ class TestChanged:
         assert "2 new tasks" in content
         assert not any(f"tracking-row-{row.pk}" in content for row in new)
 
-    def test_one_is_called_one(self, admin_client):
+    def test_one_new_task_is_announced_in_the_singular(self, admin_client):
         make_row("a")
 
         assert "1 new task<" in ask(admin_client, top="").content.decode()
 
-    def test_those_that_the_filters_leave_out_are_no_news(self, admin_client):
+    def test_new_tasks_that_do_not_match_the_filters_are_not_counted(self, admin_client):
         make_row("a", func="f", status="failed")
         make_row("b", func="g", status="failed")
         make_row("c", func="f")
@@ -152,26 +152,26 @@ class TestChanged:
 
         assert "1 new task<" in content
 
-    def test_an_older_page_has_no_news(self, admin_client):
+    def test_new_tasks_are_not_counted_on_an_older_page(self, admin_client):
         row = make_row("a", status="in_progress")
         make_row("b")
 
         assert "new task" not in ask(admin_client, row, top="", first="").content.decode()
 
-    def test_the_counts_come_along(self, admin_client):
+    def test_a_poll_updates_the_counts_of_the_tabs(self, admin_client):
         make_row("a", status="failed")
 
         assert "<small>1</small>" in ask(admin_client).content.decode()
 
 
 class TestAccess:
-    def test_without_the_permission_nothing_is_told(self, client, user):
+    def test_a_poll_without_the_permission_is_forbidden(self, client, user):
         row = make_row("a", launched_by_id=str(user.pk))
         client.force_login(user)
 
         assert ask(client, row).status_code == 403
 
-    def test_my_tasks_tell_of_my_tasks_only(self, client, user):
+    def test_a_poll_of_my_tasks_returns_own_tasks_only(self, client, user):
         mine, other = make_row("a", launched_by_id=str(user.pk)), make_row("b")
         client.force_login(user)
 
@@ -188,7 +188,7 @@ class TestTask:
         url = reverse("powercrud_tracking:detail", args=["a"])
         return client.get(url, {"poll": "1"}, headers={"If-None-Match": token} if token else {})
 
-    def test_the_part_that_moves_is_told_while_it_is_open(self, admin_client):
+    def test_a_poll_of_an_open_task_returns_its_live_part(self, admin_client):
         make_row("a", status="in_progress", progress_payload="1/2", task_args=["heavy"])
 
         response = self.ask(admin_client)
@@ -199,7 +199,7 @@ class TestTask:
         assert "heavy" not in content
         assert response["HX-Reswap"] == "none"
 
-    def test_nothing_is_told_while_nothing_changes(self, admin_client):
+    def test_an_unchanged_task_page_gets_a_304(self, admin_client):
         make_row("a", status="in_progress")
         token = self.ask(admin_client)["ETag"]
 
@@ -207,7 +207,7 @@ class TestTask:
 
         assert (response.status_code, response["ETag"]) == (304, token)
 
-    def test_all_of_it_is_told_at_the_end(self, admin_client):
+    def test_a_poll_of_an_ended_task_returns_the_whole_page(self, admin_client):
         row = make_row("a", status="in_progress", task_args=["heavy"])
         token = self.ask(admin_client)["ETag"]
         AsyncTaskRecord.objects.filter(pk=row.pk).update(status="success")
@@ -217,7 +217,7 @@ class TestTask:
         assert "heavy" in response.content.decode()
         assert "HX-Reswap" not in response
 
-    def test_another_s_task_is_forbidden(self, client, user):
+    def test_a_poll_of_the_task_of_another_user_is_forbidden(self, client, user):
         make_row("a")
         client.force_login(user)
 

@@ -17,7 +17,7 @@ class TestDetail:
     def test_an_unknown_task_is_not_found(self, admin_client):
         assert admin_client.get(DETAIL).status_code == 404
 
-    def test_it_shows_what_is_known(self, admin_client, manager, user):
+    def test_the_task_page_shows_the_stored_values(self, admin_client, manager, user):
         manager.launch_async_task(
             "math.pow", 2, 3, task_key=NAME, user=user, affected_objects="2 numbers"
         )

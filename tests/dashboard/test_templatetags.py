@@ -16,20 +16,20 @@ NAIVE = AT.replace(tzinfo=None)
 
 class TestNothing:
     @pytest.mark.parametrize("write", [exact_time, build_age])
-    def test_a_time_that_is_not_known_is_written_as_nothing(self, write):
+    def test_an_unknown_time_is_empty(self, write):
         assert write(None) == ""
 
 
 class TestExactTime:
-    def test_it_is_told_to_the_millisecond(self):
+    def test_an_exact_time_has_milliseconds(self):
         assert exact_time(NAIVE).endswith(">2026-01-02 03:04:05.067</time>")
 
-    def test_the_date_is_not_repeated(self):
+    def test_an_exact_time_leaves_out_the_date_of_the_time_before(self):
         assert exact_time(NAIVE, NAIVE).endswith(">03:04:05.067</time>")
         assert ">2026-01-02 " in exact_time(NAIVE, NAIVE - timedelta(days=1))
 
     @pytest.mark.skipif(not settings.USE_TZ, reason="local times have no zone")
-    def test_it_is_in_the_active_time_zone(self):
+    def test_an_exact_time_is_in_the_active_time_zone(self):
         with timezone.override(fixed(timedelta(hours=5, minutes=30))):
             written = exact_time(AT)
 
@@ -39,7 +39,7 @@ class TestExactTime:
 
 
 class TestRelativeTime:
-    def test_the_exact_one_is_on_hover(self):
+    def test_a_relative_time_has_the_exact_time_as_title(self):
         written = build_age(timezone.now() - timedelta(minutes=3, seconds=5))
 
         assert ">3\xa0minutes ago</time>" in written
@@ -47,10 +47,10 @@ class TestRelativeTime:
 
 
 class TestDueDate:
-    def test_what_is_to_come_is_a_date(self):
+    def test_a_future_due_date_is_a_date(self):
         assert due_date(timezone.now() + timedelta(days=3)).endswith("</time>")
 
-    def test_what_is_due_says_so(self):
+    def test_a_past_due_date_names_the_next_pruning(self):
         written = due_date(timezone.now() - timedelta(days=3))
 
         assert written.endswith("</time> (the next pruning removes it)")

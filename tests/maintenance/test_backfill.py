@@ -201,7 +201,7 @@ class TestResults:
     @pytest.mark.parametrize(
         "success", [pytest.param((True, False), id="first"), pytest.param((False, True), id="last")]
     )
-    def test_of_two_results_of_one_name_a_success_counts_more(self, success):
+    def test_of_two_results_with_one_name_the_success_is_used(self, success):
         for number, each in enumerate(success):
             make_result(
                 success=each,
@@ -214,7 +214,7 @@ class TestResults:
         assert get_row().status == Status.SUCCESS
         assert (report.added.total(), report.existing) == (1, 0)
 
-    def test_of_two_failures_of_one_name_the_last_counts(self):
+    def test_of_two_failures_with_one_name_the_last_is_used(self):
         for number in range(3):
             make_result(success=False, result=f"{number}", stopped=LATER + timedelta(hours=number))
 
@@ -304,7 +304,7 @@ class TestOldTable:
         assert get_row().result_payload == "key: api_key=********"
 
     @pytest.mark.parametrize("text", ["{broken", "[" * 3000, "(lambda: 1)", "plain"])
-    def test_text_that_is_no_data_stays_text(self, text):
+    def test_text_that_is_not_json_stays_text(self, text):
         make_old(answer=text)
 
         backfill_old()
@@ -320,7 +320,7 @@ class TestOldTable:
         assert (row.status, row.message) == ("failed", "ValueError: bad price")
         assert (row.failed_at, row.completed_at) == (LATER, None)
 
-    def test_a_user_who_is_gone_is_still_known_by_key(self):
+    def test_a_row_of_a_deleted_user_keeps_the_primary_key(self):
         user = get_user_model().objects.create_user("gone")
         row = make_old(who=user)
         OldLog.objects.filter(pk=row.pk).update(who_id=user.pk)
@@ -370,7 +370,7 @@ class TestOldTable:
             "the task name is longer than 255 characters": 1,
         }
 
-    def test_of_two_rows_of_one_name_the_newest_counts(self):
+    def test_of_two_rows_with_one_name_the_newest_is_used(self):
         make_old(note="first")
         make_old(note="second")
 
@@ -434,7 +434,7 @@ class TestBoth:
         row = get_row()
         assert (row.status, row.attempts, row.failed_at) == ("success", 2, None)
 
-    def test_a_success_that_was_none_is_failed_with_its_last_progress(self):
+    def test_a_success_that_failed_result_rejects_is_failed_with_the_last_progress(self):
         make_old(said="failed update: out of print")
         make_result(func="powercrud.tasks.bulk_update_task", args=(), result=False)
 
@@ -444,7 +444,7 @@ class TestBoth:
         assert (row.status, row.message) == ("failed", "out of print. Nothing was changed.")
         assert (row.failed_at, row.completed_at) == (LATER, None)
 
-    def test_an_unknown_word_gives_way_to_a_known_end(self, user):
+    def test_a_row_with_an_unknown_status_takes_the_end_of_its_result(self, user):
         make_old(outcome="odd", who=user)
         make_result()
 
@@ -509,7 +509,7 @@ class TestRepeating:
 
 
 class TestBatches:
-    def test_every_row_comes_in_whatever_the_size_of_a_batch(self, monkeypatch):
+    def test_every_row_is_read_once_with_any_batch_size(self, monkeypatch):
         monkeypatch.setattr(module, "BATCH", 3)
         for number in range(11):
             # Several that stopped at the same time, so that the time alone is no position.
@@ -520,7 +520,7 @@ class TestBatches:
 
         assert report.added == {"project.OldLog": 11, RESULTS: 11}
 
-    def test_never_more_than_a_batch_is_read_at_once(self, monkeypatch):
+    def test_at_most_one_batch_is_read_at_once(self, monkeypatch):
         monkeypatch.setattr(module, "BATCH", 2)
         for number in range(6):
             make_result(f"task-{number}")
@@ -615,7 +615,7 @@ class TestRefusedRows:
         assert names == ["task-0", "task-2"]
         assert (report.added, report.left_out.total()) == ({RESULTS: 2}, 1)
 
-    def test_a_function_that_raises_costs_its_values_only(self, settings, caplog):
+    def test_a_project_function_that_raises_loses_only_its_own_values(self, settings, caplog):
         settings.POWERCRUD_ASYNC_DASHBOARD = {
             "CREATE_DEFAULTS": "tests.project.tracking.get_tenant_of_args"
         }
@@ -665,7 +665,7 @@ class TestBadInput:
         ],
         ids=["logical-name", "field", "no-status", "no-name", "status", "model"],
     )
-    def test_it_is_refused_with_what_to_type(self, options, message):
+    def test_invalid_input_is_an_error_with_a_hint(self, options, message):
         make_old()
         make_result()
 

@@ -40,17 +40,17 @@ class TestReconcile:
             ("soon", "argument --older-than: invalid float value: 'soon'"),
         ],
     )
-    def test_a_bad_number_of_seconds_is_refused(self, value, message):
+    def test_reconciling_with_an_invalid_number_of_seconds_is_an_error(self, value, message):
         with pytest.raises(CommandError, match=re.escape(message)):
             call("reconcile_async_dashboard", "--older-than", value)
 
-    def test_bad_settings_are_refused(self, settings):
+    def test_reconciling_with_invalid_settings_is_an_error(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"LOST_AFTER": 0}
 
         with pytest.raises(CommandError, match="LOST_AFTER"):
             call("reconcile_async_dashboard")
 
-    def test_it_prints_what_it_did(self):
+    def test_reconciling_prints_the_number_of_ended_lost_and_open_tasks(self):
         lines = call("reconcile_async_dashboard")
 
         assert lines == [
@@ -66,7 +66,7 @@ class TestReconcile:
             ("--dry-run", " Nothing was written.", Status.IN_PROGRESS),
         ],
     )
-    def test_each_task_is_named_in_detail_and_in_a_dry_run(self, option, end, status):
+    def test_reconciling_names_each_task_if_verbose_and_in_a_dry_run(self, option, end, status):
         lines = call("reconcile_async_dashboard", option)
 
         assert lines == [
@@ -77,7 +77,7 @@ class TestReconcile:
         ]
         assert get_status("dead") == status
 
-    def test_the_time_without_activity_can_be_given(self):
+    def test_older_than_replaces_lost_after_of_the_setting(self):
         AsyncTaskRecord.objects.update(updated_at=timezone.now() - timedelta(seconds=20))
 
         assert call("reconcile_async_dashboard") == [
@@ -104,11 +104,11 @@ class TestPrune:
             ("some", "argument --days: invalid int value: 'some'"),
         ],
     )
-    def test_a_bad_number_of_days_is_refused(self, value, message):
+    def test_pruning_with_an_invalid_number_of_days_is_an_error(self, value, message):
         with pytest.raises(CommandError, match=re.escape(message)):
             call("prune_async_dashboard", "--days", value)
 
-    def test_bad_settings_are_refused(self, settings):
+    def test_pruning_with_invalid_settings_is_an_error(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"RETENTION_DAYS": -1}
 
         with pytest.raises(CommandError, match="RETENTION_DAYS"):
@@ -116,11 +116,11 @@ class TestPrune:
 
         assert AsyncTaskRecord.objects.exists()
 
-    def test_it_prints_what_it_did(self):
+    def test_pruning_prints_the_number_of_removed_tasks(self):
         assert call("prune_async_dashboard") == ["Removed 1 task."]
         assert call("prune_async_dashboard") == ["Removed 0 tasks."]
 
-    def test_a_dry_run_removes_nothing(self):
+    def test_a_dry_run_of_pruning_removes_nothing(self):
         assert call("prune_async_dashboard", "--dry-run") == ["Would remove 1 task."]
         assert AsyncTaskRecord.objects.exists()
 
@@ -162,20 +162,20 @@ class TestBackfill:
         ],
         ids=lambda value: " ".join(value) if isinstance(value, list) else "",
     )
-    def test_bad_input_is_refused(self, arguments, message):
+    def test_invalid_options_of_the_backfill_are_an_error(self, arguments, message):
         with pytest.raises(CommandError) as raised:
             call("backfill_async_dashboard", *arguments)
 
         assert message in str(raised.value)
         assert AsyncTaskRecord.objects.count() == 1
 
-    def test_without_a_table_it_adds_the_results_of_django_q2(self):
+    def test_without_an_old_table_the_backfill_adds_the_results_of_django_q2(self):
         lines = call("backfill_async_dashboard")
 
         assert lines == ["Added 2 tasks (2 from django-q2's results). 1 task had a row already."]
         assert get_status("known") == Status.SUCCESS
 
-    def test_an_empty_table_has_no_row_already(self):
+    def test_a_backfill_of_an_empty_table_mentions_no_existing_rows(self):
         AsyncTaskRecord.objects.all().delete()
 
         lines = call("backfill_async_dashboard", *self.FULL_MAP)
@@ -188,7 +188,7 @@ class TestBackfill:
     @pytest.mark.parametrize(
         ("options", "verb", "number"), [((), "Added", 3), (("--dry-run",), "Would add", 0)]
     )
-    def test_it_prints_what_it_did_or_would_do(self, options, verb, number):
+    def test_the_backfill_prints_the_number_of_added_tasks(self, options, verb, number):
         lines = call("backfill_async_dashboard", *self.FULL_MAP, *options)
 
         assert lines == [
@@ -201,7 +201,7 @@ class TestBackfill:
         )
         assert AsyncTaskRecord.objects.count() == 1 + number
 
-    def test_null_in_the_map_does_not_read_a_field(self):
+    def test_a_field_that_is_null_in_the_field_map_is_not_read(self):
         call(
             "backfill_async_dashboard",
             *self.MAP,
@@ -212,7 +212,7 @@ class TestBackfill:
 
         assert get_status("odd") == Status.LOST
 
-    def test_repeated_it_adds_nothing_twice(self):
+    def test_a_repeated_backfill_adds_nothing(self):
         call("backfill_async_dashboard", *self.FULL_MAP)
 
         lines = call(
@@ -221,7 +221,7 @@ class TestBackfill:
 
         assert lines == ["Added 1 task (1 from project.BespokeRecord). 4 tasks had a row already."]
 
-    def test_a_row_that_the_database_refuses_is_left_out_with_the_reason(self, settings):
+    def test_a_row_that_the_database_rejects_is_left_out_with_the_reason(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {
             "RECORD_MODEL": "project.InheritedRecord",
             "CREATE_DEFAULTS": {"tenant": None},
@@ -234,19 +234,19 @@ class TestBackfill:
         assert all("the database refused it: " in line for line in others)
         assert not InheritedRecord.objects.exists()
 
-    def test_a_database_that_does_not_answer_is_an_error(self, settings):
+    def test_an_unavailable_database_is_an_error_of_the_backfill(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.UnmigratedRecord"}
 
         with pytest.raises(CommandError, match=r"^The database reports: .*nobody_has_made_it"):
             call("backfill_async_dashboard")
 
-    def test_bad_settings_are_refused(self, settings):
+    def test_a_backfill_with_invalid_settings_is_an_error(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"PAYLOAD_LIMIT": 1}
 
         with pytest.raises(CommandError, match="PAYLOAD_LIMIT"):
             call("backfill_async_dashboard")
 
-    def test_its_page_names_its_options(self):
+    def test_the_documentation_names_the_options_of_the_backfill(self):
         page = (Path(__file__).parents[2] / "docs" / "backfill.md").read_text(encoding="utf-8")
         parser = Command().create_parser("manage.py", "backfill_async_dashboard")
         general = {*BaseCommand().create_parser("manage.py", "x")._option_string_actions}

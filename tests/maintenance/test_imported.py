@@ -25,7 +25,7 @@ def imported(manager):
 
 
 class TestResult:
-    def test_the_time_of_its_start_is_not_known(self, imported):
+    def test_a_result_has_no_start_time(self, imported):
         facts = imported.read_result(make_task())
 
         assert facts["created_at"] == AT
@@ -54,7 +54,7 @@ class TestRow:
         facts = imported.read_row({"task_name": NAME, **kept}, status, task)
         return imported.build_row(facts)[0]
 
-    def test_a_success_keeps_no_time_of_a_failed_attempt(self, imported):
+    def test_a_successful_row_has_no_failed_at(self, imported):
         values = self.read(imported, {"completed_at": LATER, "failed_at": AT}, Status.SUCCESS)
 
         assert values["completed_at"] == LATER
@@ -68,7 +68,7 @@ class TestRow:
         assert not values.keys() & {"completed_at", "failed_at"}
         assert (values["created_at"], values["updated_at"]) == (AT, LATER)
 
-    def test_what_is_no_time_is_not_guessed(self, imported):
+    def test_a_value_that_is_not_a_time_is_ignored(self, imported):
         values = self.read(
             imported, {"created_at": AT.date(), "completed_at": LATER}, Status.SUCCESS
         )
@@ -87,7 +87,7 @@ class TestRow:
             ("success", False, "math.floor", "bad", "success"),
         ],
     )
-    def test_the_end_is_that_of_the_last_attempt(
+    def test_the_end_of_a_row_is_that_of_its_last_attempt(
         self, imported, status, success, func, result, expected
     ):
         task = make_task(success=success, func=func, result=result)
@@ -98,7 +98,7 @@ class TestRow:
         assert (values["message"] == "kept") is (status == expected)
 
     @pytest.mark.parametrize(("status", "success"), [("success", True), ("failed", False)])
-    def test_where_both_agree_the_row_keeps_its_own_words(self, imported, status, success):
+    def test_a_row_with_the_status_of_its_result_keeps_its_message(self, imported, status, success):
         task = make_task(success=success, result="another")
         kept = {"message": "all well", "result": "mine"}
 
@@ -107,7 +107,7 @@ class TestRow:
         assert (values["status"], values["message"]) == (status, "all well")
         assert values["result"] == "mine"
 
-    def test_a_success_stays_one_though_the_last_result_is_a_failure(self, imported):
+    def test_a_successful_row_stays_successful_if_its_result_is_a_failure(self, imported):
         values = self.read(
             imported,
             {"completed_at": AT, "message": "well"},
@@ -118,7 +118,7 @@ class TestRow:
         assert (values["status"], values["message"]) == ("success", "well")
         assert (values["completed_at"], "failed_at" in values) == (AT, False)
 
-    def test_a_success_without_a_time_takes_none_of_a_failure(self, imported):
+    def test_a_successful_row_without_a_time_does_not_take_that_of_a_failure(self, imported):
         values = self.read(
             imported, {"created_at": AT}, Status.SUCCESS, make_task(success=False, result="bad")
         )
@@ -126,18 +126,18 @@ class TestRow:
         assert "completed_at" not in values
 
     @pytest.mark.django_db
-    def test_a_key_without_a_label_gets_the_label_of_the_user(self, imported, user):
+    def test_a_row_with_a_user_key_only_gets_the_label_of_the_user(self, imported, user):
         values = self.read(imported, {"launched_by_id": user.pk}, Status.SUCCESS)
 
         assert (values["user"], values["launched_by_id"]) == (user.get_username(), str(user.pk))
 
     @pytest.mark.django_db
-    def test_a_label_that_was_kept_is_kept(self, imported, user):
+    def test_a_stored_user_label_is_kept(self, imported, user):
         values = self.read(imported, {"launched_by_id": user.pk, "user": "A. K."}, Status.SUCCESS)
 
         assert values["user"] == "A. K."
 
-    def test_format_payload_is_applied(self):
+    def test_format_payload_is_applied_to_imported_payloads(self):
         manager = get_manager(format_payload=lambda value: {"shown": str(value)})
 
         values = self.read(ImportedTasks(manager), {"args": "[1, 2]"}, Status.SUCCESS)

@@ -223,7 +223,7 @@ class TestEvidenceOfRedis:
         assert evidence.waiting == {redis_queue: 0, other: 2}
         assert (evidence.queued, evidence.redelivers) == (None, False)
 
-    def test_a_cluster_tells_when_it_was_started(self, redis_queue):
+    def test_a_cluster_has_its_start_time(self, redis_queue):
         announced = announce_cluster(tob=timezone.now())
 
         cluster, *_ = gather_evidence([]).clusters

@@ -273,7 +273,7 @@ class TestReconcile:
 class TestReconcileInBatches:
     @pytest.mark.django_db(transaction=True)
     @pytest.mark.parametrize("number", [4, 5, 6])
-    def test_each_row_is_checked_once_in_whatever_batches(self, monkeypatch, number):
+    def test_each_row_is_checked_once_with_any_batch_size(self, monkeypatch, number):
         monkeypatch.setattr(module, "BATCH", 2)
         make_rows(number, worker=GONE, attempts=1)
         make_result("task-3")

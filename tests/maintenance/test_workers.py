@@ -49,15 +49,15 @@ class TestWorkerOfACluster:
         assert is_worker_alive(build_record(f"{ELSEWHERE}:4711"), [build_cluster()])
 
     @pytest.mark.parametrize("worker", [f"{ELSEWHERE}:4713", "third-host:4711", "4711", "", None])
-    def test_any_other_worker_is_not(self, worker):
+    def test_a_worker_that_no_cluster_names_is_not_alive(self, worker):
         assert not is_worker_alive(build_record(worker), [build_cluster()])
 
-    def test_a_worker_of_the_same_number_in_a_younger_cluster_is_another(self):
+    def test_a_process_with_the_same_pid_in_a_younger_cluster_is_not_the_worker(self):
         record = build_record(f"{ELSEWHERE}:4711", started=timedelta(hours=3))
 
         assert not is_worker_alive(record, [build_cluster(started=timedelta(minutes=30))])
 
-    def test_of_two_clusters_that_name_it_the_older_counts(self):
+    def test_of_two_clusters_that_name_the_worker_the_older_one_counts(self):
         record = build_record(f"{ELSEWHERE}:4711", started=timedelta(hours=3))
 
         assert is_worker_alive(record, [build_cluster(started=timedelta(hours=1)), build_cluster()])
@@ -67,7 +67,7 @@ class TestWorkerOfACluster:
         [(None, timedelta(hours=1)), (timedelta(minutes=30), None)],
         ids=["cluster", "run"],
     )
-    def test_without_the_time_of_one_it_may_be_alive(self, cluster, run):
+    def test_with_an_unknown_time_a_worker_may_be_alive(self, cluster, run):
         record = build_record(f"{ELSEWHERE}:4711", started=run)
 
         assert is_worker_alive(record, [build_cluster(started=cluster)])
@@ -94,7 +94,9 @@ class TestUnknownWorker:
             (None, timedelta(hours=5), False),
         ],
     )
-    def test_it_may_belong_to_a_cluster_that_ran_at_the_time(self, started, silent, expected):
+    def test_an_unknown_worker_may_belong_to_a_cluster_that_ran_at_that_time(
+        self, started, silent, expected
+    ):
         record = build_record("", started=started)
         record.row.updated_at = timezone.now() - silent
 
@@ -102,7 +104,7 @@ class TestUnknownWorker:
 
         assert found is expected
 
-    def test_without_a_time_it_may_belong_to_any(self):
+    def test_an_unknown_worker_without_a_time_may_belong_to_any_cluster(self):
         record = build_record("", started=None)
 
         assert may_have_a_worker(record, [build_cluster()])
@@ -116,12 +118,14 @@ class TestProcessOnThisHost:
         assert is_worker_alive(record, [])
 
     @needs_proc
-    def test_a_process_of_the_same_number_that_is_younger_than_the_run_is_another(self, process):
+    def test_a_process_with_the_same_pid_that_is_younger_than_the_run_is_not_the_worker(
+        self, process
+    ):
         assert not is_worker_alive(build_record(f"{HERE}:{process.pid}", started=LONG_AGO), [])
 
     @needs_proc
     @pytest.mark.skipif(not settings.USE_TZ, reason="local times are compared to the hour")
-    def test_a_process_is_not_taken_for_one_of_ten_seconds_before(self, process):
+    def test_a_process_that_started_ten_seconds_after_the_run_is_not_the_worker(self, process):
         worker = f"{HERE}:{process.pid}"
 
         assert is_worker_alive(build_record(worker, started=timedelta(0)), [])
@@ -138,8 +142,8 @@ class TestProcessOnThisHost:
         assert not is_alive
 
     @pytest.mark.parametrize("pid", ["999999999", "9" * 30])
-    def test_a_number_that_no_process_has_is_not_alive(self, pid):
+    def test_a_pid_without_a_process_is_not_alive(self, pid):
         assert not is_worker_alive(build_record(f"{HERE}:{pid}"), [])
 
-    def test_a_process_with_this_number_on_another_host_is_another(self):
+    def test_a_process_with_the_same_pid_on_another_host_is_not_the_worker(self):
         assert not is_worker_alive(build_record(f"{ELSEWHERE}:{os.getpid()}"), [])

@@ -12,7 +12,7 @@ from powercrud_tracking.records.counts import Count
     ],
     ids=str,
 )
-def test_a_number_is_written_for_people(settings, count, text):
+def test_a_count_is_written_with_separators_and_a_plus_if_there_are_more(settings, count, text):
     settings.LANGUAGE_CODE = "en-us"
 
     assert str(count) == text

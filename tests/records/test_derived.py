@@ -64,7 +64,9 @@ class TestFindQueueTime:
             "clocks differ",
         ],
     )
-    def test_it_ends_with_the_first_attempt(self, status, created, started, attempts, expected):
+    def test_the_queue_time_ends_with_the_first_attempt(
+        self, status, created, started, attempts, expected
+    ):
         found = find_queue_time(status, ago(created), ago(started), attempts, now=NOW)
 
         assert found == minutes(expected)
@@ -96,7 +98,7 @@ class TestFindRunTime:
             "clocks differ while it runs",
         ],
     )
-    def test_it_is_none_where_it_is_unknown(self, status, started, ended, expected):
+    def test_an_unknown_run_time_is_none(self, status, started, ended, expected):
         assert find_run_time(status, ago(started), ago(ended), now=NOW) == minutes(expected)
 
 
@@ -134,7 +136,9 @@ class TestSplitAttempts:
             "the same, while the task runs again",
         ],
     )
-    def test_the_newest_is_the_current_one_if_the_row_describes_it(self, record, is_current):
+    def test_the_newest_attempt_is_the_current_one_if_the_row_describes_it(
+        self, record, is_current
+    ):
         newest, older = make_attempt(2, started=5), make_attempt(1, started=9)
 
         current, earlier = split_attempts(record, [newest, older])
@@ -142,7 +146,7 @@ class TestSplitAttempts:
         assert current is (newest if is_current else None)
         assert list(earlier) == ([older] if is_current else [newest, older])
 
-    def test_without_stored_attempts_there_is_none(self):
+    def test_without_stored_attempts_there_is_no_current_attempt(self):
         assert split_attempts(make_record(), []) == (None, [])
 
 
@@ -154,7 +158,7 @@ def find(attempts, queue, *, record=None):
 
 class TestFindRedelivery:
     @pytest.mark.parametrize(("made", "left"), [(1, 2), (2, 1)])
-    def test_it_is_limited_by_max_attempts(self, made, left):
+    def test_redelivery_is_limited_by_max_attempts(self, made, left):
         attempts = [make_attempt(number + 1) for number in range(made)]
 
         assert find(attempts, RETRIES) == (NextAttempt.LIMITED, left)
@@ -192,10 +196,10 @@ class TestFindRedelivery:
             "no attempt is stored",
         ],
     )
-    def test_what_is_not_certain_is_unknown(self, attempts, queue, expected):
+    def test_an_uncertain_redelivery_is_unknown(self, attempts, queue, expected):
         assert find(attempts, queue) == (expected, 0)
 
-    def test_an_attempt_that_left_no_result_makes_the_number_uncertain(self):
+    def test_an_attempt_without_a_result_makes_redelivery_unknown(self):
         record = make_record(attempts=2)
 
         assert find([make_attempt(2)], RETRIES, record=record) == (NextAttempt.UNKNOWN, 0)

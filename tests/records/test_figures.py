@@ -38,7 +38,7 @@ def get_edges(now):
 
 
 class TestReadFigures:
-    def test_all_of_it_is_one_query(self, now, django_assert_num_queries):
+    def test_all_figures_are_read_in_one_query(self, now, django_assert_num_queries):
         rows = get_rows()
         asked = dict(enumerate(build_counts(rows, get_edges(now))))
         asked |= {"all": build_count(rows), "oldest": build_oldest(rows)}
@@ -55,30 +55,30 @@ class TestReadFigures:
             "oldest": now - timedelta(hours=4),
         }
 
-    def test_an_empty_table_knows_nothing(self):
+    def test_the_figures_of_an_empty_table_are_none(self):
         assert read_figures(get_rows(), {"all": build_count(get_rows())}) == {"all": None}
 
-    def test_what_no_row_can_be_is_nought(self, now):
+    def test_the_count_of_an_impossible_condition_is_zero(self, now):
         rows = get_rows().none()
         asked = {"all": build_count(rows), "some": build_counts(rows, get_edges(now))[0]}
 
         assert read_figures(get_rows(), asked) == {"all": 0, "some": 0}
 
-    def test_a_value_with_a_percent_sign_stays_a_value(self, now):
+    def test_a_percent_sign_in_a_parameter_is_kept(self, now):
         rows = get_rows().of_func("a%s")
 
         found = read_figures(rows, dict(enumerate(build_counts(rows, get_edges(now)))))
 
         assert list(found.values()) == [1, 1, 1, 1]
 
-    def test_counting_stops_at_the_limit(self, now, monkeypatch):
+    def test_a_figure_stops_counting_at_the_limit(self, now, monkeypatch):
         monkeypatch.setattr(counts, "LIMIT", 3)
 
         found = read_figures(get_rows(), {"all": build_count(get_rows())})
 
         assert get_count(found["all"]) == Count(number=3, has_more=True)
 
-    def test_nothing_asked_costs_nothing(self, django_assert_num_queries):
+    def test_no_figures_cost_no_query(self, django_assert_num_queries):
         connection = connections[router.db_for_read(AsyncTaskRecord)]
 
         with django_assert_num_queries(0, connection=connection):
@@ -97,10 +97,10 @@ def select():
 
 
 class TestReadCounts:
-    def test_an_empty_table_has_none(self):
+    def test_the_counts_of_an_empty_table_are_zero(self):
         assert read_counts(select()) == {"lost": Count(), "open": Count(), "all": Count()}
 
-    def test_each_selection_has_its_own_number(self):
+    def test_each_selection_has_its_own_count(self):
         make(3, status="lost")
         make(2, status="pending")
 
@@ -112,12 +112,12 @@ class TestReadCounts:
             "all": 5,
         }
 
-    def test_a_selection_of_nobody_has_none(self):
+    def test_an_empty_selection_has_a_count_of_zero(self):
         make(1)
 
         assert read_counts({"none": AsyncTaskRecord.objects.none()})["none"] == Count()
 
-    def test_counting_stops_at_the_limit(self, monkeypatch):
+    def test_a_count_stops_at_the_limit(self, monkeypatch):
         monkeypatch.setattr(counts, "LIMIT", 3)
         make(3, status="lost")
         make(2, status="pending")
@@ -126,7 +126,7 @@ class TestReadCounts:
 
         assert (str(found["lost"]), str(found["open"]), str(found["all"])) == ("3", "2", "3+")
 
-    def test_the_database_stops_there_too(self, monkeypatch):
+    def test_the_sql_of_a_count_has_the_limit(self, monkeypatch):
         monkeypatch.setattr(counts, "LIMIT", 3)
 
         with CaptureQueriesContext(connections[router.db_for_read(AsyncTaskRecord)]) as queries:
@@ -134,7 +134,7 @@ class TestReadCounts:
 
         assert queries[0]["sql"].count("LIMIT 4") == 3
 
-    def test_all_of_them_are_one_query(self, django_assert_num_queries):
+    def test_all_counts_are_read_in_one_query(self, django_assert_num_queries):
         make(3)
         connection = connections[router.db_for_read(AsyncTaskRecord)]
 
@@ -145,7 +145,7 @@ class TestReadCounts:
 class TestCountAmongNewest:
     SELECTIONS = {"lost": {Status.LOST}, "open": OPEN, "all": ALL}
 
-    def test_each_selection_has_its_own_number(self):
+    def test_each_set_of_statuses_has_its_own_count(self):
         make(3, status="lost")
         make(2, status="pending")
 
@@ -157,7 +157,7 @@ class TestCountAmongNewest:
             "all": "5",
         }
 
-    def test_where_there_are_more_rows_each_count_may_have_more(self, monkeypatch):
+    def test_with_rows_beyond_the_limit_each_count_has_more(self, monkeypatch):
         monkeypatch.setattr(counts, "LIMIT", 3)
         now = timezone.now()
         make(1, status="lost", created_at=now - timedelta(hours=1))
@@ -167,14 +167,14 @@ class TestCountAmongNewest:
 
         assert [str(count) for count in found.values()] == ["0+", "3+", "3+"]
 
-    def test_a_status_that_is_not_ours_is_counted_with_all(self):
+    def test_an_unknown_status_is_counted_among_all_only(self):
         make(1, status="paused")
 
         found = count_among_newest(get_rows(), self.SELECTIONS)
 
         assert [str(count) for count in found.values()] == ["0", "0", "1"]
 
-    def test_it_is_one_query_that_looks_no_further(self, monkeypatch):
+    def test_counting_among_the_newest_is_one_query_with_a_limit(self, monkeypatch):
         monkeypatch.setattr(counts, "LIMIT", 3)
 
         with CaptureQueriesContext(connections[router.db_for_read(AsyncTaskRecord)]) as queries:

@@ -25,7 +25,7 @@ def find(**asked):
     return set(build(**asked).qs.get_task_names())
 
 
-class TestWords:
+class TestSearch:
     @pytest.fixture(autouse=True)
     def rows(self):
         make_row("nightly-report", message="All is well")
@@ -44,22 +44,22 @@ class TestWords:
             ("%", set()),
         ],
     )
-    def test_all_of_them_are_in_name_message_or_objects(self, words, names):
+    def test_each_word_is_searched_in_task_name_message_and_objects(self, words, names):
         assert find(q=words) == names
 
-    def test_a_whole_task_name_is_found_however_old(self, monkeypatch):
+    def test_a_whole_task_name_is_found_at_any_age(self, monkeypatch):
         monkeypatch.setattr(filters, "SEARCHED", 1)
         make_row(NAME, created_at=timezone.now() - timedelta(days=900))
 
         assert find(q=NAME) == {NAME}
 
-    def test_words_are_looked_for_in_the_newest_rows_only(self, monkeypatch):
+    def test_words_are_searched_in_the_newest_rows_only(self, monkeypatch):
         monkeypatch.setattr(filters, "SEARCHED", 2)
 
         assert find(q="books") == {"prices", "import"}
         assert find(q="report") == set()
 
-    def test_the_page_can_say_so(self):
+    def test_a_filter_knows_whether_it_searches_the_newest_rows_only(self):
         searching, other = build(q="books"), build(func="a")
 
         assert (bool(searching.qs), bool(other.qs)) == (True, False)
@@ -67,26 +67,26 @@ class TestWords:
 
 
 class TestFilters:
-    def test_a_function(self):
+    def test_the_list_is_filtered_by_function(self):
         make_row("a", func="shop.tasks.sort")
         make_row("b", func="shop.tasks.count")
 
         assert find(func="shop.tasks.sort") == {"a"}
 
-    def test_a_person_by_their_key(self):
+    def test_the_list_is_filtered_by_the_primary_key_of_the_user(self):
         make_row("a", launched_by_id="1", user_label="Ada")
         make_row("b", launched_by_id="2", user_label="Ada")
 
         assert find(user="1") == {"a"}
 
-    def test_objects(self):
+    def test_the_list_is_filtered_by_objects(self):
         make_row("a", affected_objects="12 Books", message="authors")
         make_row("b", affected_objects="3 authors")
 
         assert find(object="books") == {"a"}
         assert find(object="authors") == {"b"}
 
-    def test_when_it_was_queued(self):
+    def test_the_list_is_filtered_by_the_time_of_queueing(self):
         for hour in (9, 10, 11):
             make_row(str(hour), created_at=get_time(datetime(2026, 3, 4, hour)))
 
@@ -94,7 +94,7 @@ class TestFilters:
         assert find(queued_to="2026-03-04T10:00") == {"9"}
         assert find(queued_from="2026-03-04T10:00", queued_to="2026-03-04T11:00") == {"10"}
 
-    def test_times_are_those_of_the_viewer(self, settings):
+    def test_times_in_filters_are_in_the_active_time_zone(self, settings):
         if not settings.USE_TZ:
             pytest.skip("times are those of the server")
         make_row("a", created_at=datetime(2026, 3, 4, 9, tzinfo=timezone.get_fixed_timezone(0)))
@@ -103,13 +103,13 @@ class TestFilters:
             assert find(queued_from="2026-03-04T11:00") == {"a"}
             assert find(queued_from="2026-03-04T11:01") == set()
 
-    def test_they_narrow_together(self):
+    def test_several_filters_must_all_match(self):
         make_row("a", func="f", launched_by_id="1")
         make_row("b", func="f", launched_by_id="2")
 
         assert find(func="f", user="2") == {"b"}
 
-    def test_a_time_that_is_none_is_said_and_left_out(self):
+    def test_an_invalid_time_is_a_form_error_and_not_applied(self):
         make_row("a")
 
         found = build(queued_from="yesterday")
@@ -118,7 +118,7 @@ class TestFilters:
         assert "queued_from" in found.form.errors
 
     @pytest.mark.parametrize("at", ["0001-01-01T00:00+14:00", "9999-12-31T23:59-14:00"])
-    def test_a_time_that_no_calendar_has_is_said_and_left_out(self, at):
+    def test_a_time_outside_the_calendar_is_a_form_error_and_not_applied(self, at):
         make_row("a")
 
         found = build(queued_from=at)
@@ -126,7 +126,7 @@ class TestFilters:
         assert set(found.qs.get_task_names()) == {"a"}
         assert "queued_from" in found.form.errors
 
-    def test_a_text_with_a_nul_is_said_and_left_out(self):
+    def test_a_text_with_a_nul_is_a_form_error_and_not_applied(self):
         make_row("a")
 
         found = build(q="a\0b", func="\0")
@@ -135,7 +135,7 @@ class TestFilters:
 
 
 class TestChoices:
-    def test_functions_and_people_of_the_newest_rows_are_offered(self):
+    def test_functions_and_users_of_the_newest_rows_are_choices(self):
         make_row("a", func="shop.tasks.sort", launched_by_id="7", user_label="Ada")
         make_row("b", func="shop.tasks.sort", launched_by_id="", user_label="Anonymous")
         found = build()
@@ -146,7 +146,7 @@ class TestChoices:
         assert list(fields["func"].widget.choices)[1:] == [("shop.tasks.sort", "Sort")]
         assert list(fields["user"].widget.choices)[1:] == [("7", "Ada")]
 
-    def test_people_are_called_as_they_are_called_now(self):
+    def test_a_choice_of_a_user_has_the_newest_label(self):
         now = timezone.now()
         make_row(
             "a", launched_by_id="7", user_label="Ada Byron", created_at=now - timedelta(days=1)
@@ -158,7 +158,7 @@ class TestChoices:
 
         assert list(found.form.fields["user"].widget.choices)[1:] == [("7", "Ada Lovelace")]
 
-    def test_two_functions_of_one_title_are_told_apart(self):
+    def test_choices_with_the_same_label_show_their_values(self):
         make_row("a", func="shop.sort")
         make_row("b", func="bar.sort")
         found = build()
@@ -168,14 +168,14 @@ class TestChoices:
         labels = [label for value, label in list(found.form.fields["func"].widget.choices)[1:]]
         assert labels == ["Sort (bar.sort)", "Sort (shop.sort)"]
 
-    def test_what_is_chosen_is_offered_though_no_row_has_it(self):
+    def test_the_selected_value_is_a_choice_without_any_row(self):
         found = build(func="gone.away")
 
         found.offer_choices()
 
         assert 'value="gone.away" selected' in str(found.form["func"])
 
-    def test_they_cost_one_query(self, django_assert_num_queries):
+    def test_all_choices_are_read_in_one_query(self, django_assert_num_queries):
         make_row("a", func="f", launched_by_id="7")
         connection = connections[router.db_for_read(AsyncTaskRecord)]
 
@@ -196,7 +196,7 @@ class TestActive:
             ("Function", "shop.sort", "status=failed&q=books"),
         ]
 
-    def test_a_query_string_leaves_empty_parameters_out(self):
+    def test_a_query_string_has_no_empty_parameters(self):
         assert get_query(status="", q="a b", func="f") == "q=a+b&func=f"
 
 
@@ -208,10 +208,10 @@ class TestCustomTable:
             "FIELD_MAP": {"task_name": "key", "status": "state", "message": "note"},
         }
 
-    def test_only_what_it_has_can_be_asked_for(self):
+    def test_a_filter_whose_field_the_table_lacks_is_removed(self):
         assert set(build().filters) == {"q"}
 
-    def test_words_are_found_in_what_it_has(self):
+    def test_words_are_searched_in_the_fields_of_the_table(self):
         BespokeRecord.objects.create(key="a", note="no stock")
         BespokeRecord.objects.create(key="b")
 

@@ -33,14 +33,14 @@ def get_names(page):
         *("1@0001-01-01T00:00:00+14:00", "1@9999-12-31T23:59:59-14:00"),
     ],
 )
-def test_a_position_that_nobody_gave_shows_the_first_page(position):
+def test_an_invalid_position_shows_the_first_page(position):
     make(2)
 
     assert get_names(get_page(get_rows(), older=position)) == ["0001", "0000"]
     assert get_names(get_page(get_rows(), newer=position)) == ["0001", "0000"]
 
 
-def test_rows_of_one_moment_are_paged_by_their_keys():
+def test_rows_with_the_same_time_are_ordered_by_primary_key():
     make(SIZE + 3)
 
     first = get_page(get_rows())
@@ -49,7 +49,7 @@ def test_rows_of_one_moment_are_paged_by_their_keys():
     assert [*get_names(first), *get_names(second)] == [f"{n:04}" for n in reversed(range(SIZE + 3))]
 
 
-def test_a_page_survives_the_row_that_named_it():
+def test_a_position_is_valid_after_its_row_was_deleted():
     make(SIZE + 3)
     first = get_page(get_rows())
     AsyncTaskRecord.objects.filter(task_name=get_names(first)[-1]).delete()
@@ -59,7 +59,7 @@ def test_a_page_survives_the_row_that_named_it():
     assert get_names(second) == ["0002", "0001", "0000"]
 
 
-def test_new_rows_shift_nothing():
+def test_new_rows_do_not_shift_pages():
     make(SIZE + 3)
     first = get_page(get_rows())
     AsyncTaskRecord.objects.create(
@@ -71,7 +71,7 @@ def test_new_rows_shift_nothing():
     assert get_names(second) == ["0002", "0001", "0000"]
 
 
-def test_newer_goes_back_a_page_at_a_time():
+def test_the_newer_link_goes_back_one_page():
     make(3 * SIZE)
     first = get_page(get_rows())
     second = get_page(get_rows(), older=first.older)
@@ -86,7 +86,7 @@ def test_newer_goes_back_a_page_at_a_time():
     assert third.older == ""
 
 
-def test_a_page_that_has_gone_shows_the_first():
+def test_a_position_without_further_rows_shows_the_first_page():
     make(SIZE + 1)
     first = get_page(get_rows())
     AsyncTaskRecord.objects.filter(task_name="0000").delete()
@@ -156,7 +156,7 @@ class TestStatuses:
         assert second.older == ""
         assert get_names(back) == names[:SIZE]
 
-    def test_they_are_asked_for_one_by_one_and_no_further_than_a_page(self):
+    def test_each_status_is_read_with_the_limit_of_a_page(self):
         connection = connections[router.db_for_read(AsyncTaskRecord)]
 
         with CaptureQueriesContext(connection) as queries:

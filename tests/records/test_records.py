@@ -24,41 +24,41 @@ def make(**values):
 
 
 class TestGetRecordMap:
-    def test_our_own_table_keeps_everything(self):
+    def test_the_built_in_table_stores_every_logical_name(self):
         record_map = get_record_map(DashboardConfig())
 
         assert record_map.model is AsyncTaskRecord
         assert record_map.names == dict(DEFAULT_FIELDS)
 
-    def test_a_table_that_inherits_keeps_everything(self):
+    def test_a_table_that_inherits_the_abstract_model_stores_every_logical_name(self):
         record_map = get_record_map(DashboardConfig(record_model="project.InheritedRecord"))
 
         assert record_map.model is InheritedRecord
         assert record_map.names == dict(DEFAULT_FIELDS)
 
-    def test_a_default_that_the_table_lacks_is_left_out(self):
+    def test_a_default_field_that_the_table_lacks_is_left_out(self):
         assert get_record_map(BESPOKE).names == {
             "task_name": "key",
             "status": "state",
             "message": "note",
         }
 
-    def test_what_is_mapped_to_nothing_is_not_kept(self):
+    def test_a_logical_name_mapped_to_none_is_not_stored(self):
         record_map = get_record_map(DashboardConfig(field_map={"args": None}))
 
         assert record_map.names.keys() == DEFAULT_FIELDS.keys() - {"args"}
 
-    def test_equal_configurations_share_one(self):
+    def test_equal_configurations_share_one_record_map(self):
         assert get_record_map(DashboardConfig()) is get_record_map(DashboardConfig())
 
-    def test_a_table_that_does_not_exist_is_refused(self):
+    def test_an_unknown_record_model_raises_lookup_error(self):
         with pytest.raises(LookupError, match="NoSuchRecord"):
             get_record_map(DashboardConfig(record_model="project.NoSuchRecord"))
 
 
 @pytest.mark.django_db
 class TestRead:
-    def test_a_table_of_other_names_is_read_by_ours(self):
+    def test_a_table_with_other_field_names_is_read_by_logical_names(self):
         BespokeRecord.objects.create(key=NAME, state="failed", note="no stock")
 
         record = find_record(NAME, BESPOKE)
@@ -69,7 +69,7 @@ class TestRead:
             "no stock",
         )
 
-    def test_what_a_table_does_not_keep_is_none(self):
+    def test_a_value_that_the_table_does_not_store_is_none(self):
         NameOnlyRecord.objects.create(task_name=NAME)
 
         record = find_record(NAME, NAME_ONLY)
@@ -77,10 +77,10 @@ class TestRead:
         kept = {name for name in DEFAULT_FIELDS if getattr(record, name) is not None}
         assert kept == {"task_name"}
 
-    def test_a_task_that_is_not_there_is_none(self):
+    def test_the_record_of_an_unknown_task_is_none(self):
         assert find_record(NAME) is None
 
-    def test_one_task_costs_one_query(self, django_assert_num_queries):
+    def test_finding_a_record_costs_one_query(self, django_assert_num_queries):
         AsyncTaskRecord.objects.create(task_name=NAME)
 
         with django_assert_num_queries(
@@ -88,7 +88,7 @@ class TestRead:
         ):
             find_record(NAME)
 
-    def test_rows_speak_the_vocabulary_in_any_table(self):
+    def test_the_queryset_methods_work_on_a_table_with_other_field_names(self):
         for state in ("pending", "failed"):
             BespokeRecord.objects.create(key=state, state=state)
 
@@ -96,7 +96,7 @@ class TestRead:
 
         assert [record.task_name for record in records] == ["pending"]
 
-    def test_without_a_configuration_it_is_the_setting_s(self, settings):
+    def test_without_a_configuration_the_table_of_the_setting_is_read(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.NameOnlyRecord"}
         NameOnlyRecord.objects.create(task_name=NAME)
 
@@ -104,11 +104,11 @@ class TestRead:
 
 
 class TestRecord:
-    def test_a_name_that_is_not_ours_is_an_error(self):
+    def test_an_unknown_logical_name_raises_attribute_error(self):
         with pytest.raises(AttributeError, match="tenant"):
             make().tenant  # noqa: B018
 
-    def test_a_status_that_is_not_ours_is_none(self):
+    def test_an_unknown_status_is_none(self):
         record = make(status="on hold")
 
         assert record.status is None
@@ -140,7 +140,7 @@ class TestRecord:
     def test_the_title_is_the_function_in_words(self, func, title):
         assert make(func=func).title == title
 
-    def test_a_row_without_columns_for_it_has_the_name_as_its_title(self):
+    def test_without_a_function_the_title_is_the_task_name(self):
         record = Record(NameOnlyRecord(task_name=NAME), get_record_map(NAME_ONLY))
 
         assert record.title == NAME
@@ -158,7 +158,7 @@ class TestTimes:
     def test_a_finished_task_ended_when_it_succeeded_or_failed(self, now, field):
         assert make(status="failed", **{field: now}).ended_at == now
 
-    def test_queue_time_and_run_time_are_read_from_its_columns(self, now):
+    def test_a_record_has_queue_time_and_run_time(self, now):
         record = make(
             status="success",
             attempts=1,
@@ -172,20 +172,20 @@ class TestTimes:
 
 
 class TestProgress:
-    def test_the_text_is_the_row_s(self):
+    def test_the_progress_text_is_that_of_the_row(self):
         assert make(progress_payload="1/2").progress_text == "1/2"
 
-    def test_the_cache_is_ahead_of_the_row(self):
+    def test_progress_from_the_cache_replaces_that_of_the_row(self):
         record = make(progress_payload="1/2")
         record.live_progress = "2/2"
 
         assert record.progress_text == "2/2"
 
-    def test_without_any_it_is_empty(self):
+    def test_without_progress_the_progress_text_is_empty(self):
         assert make().progress_text == ""
         assert make().measure is None
 
-    def test_numbers_in_the_text_are_measured(self):
+    def test_the_measure_is_read_from_the_progress_text(self):
         now = timezone.now()
         record = make(
             progress_payload="1/4",

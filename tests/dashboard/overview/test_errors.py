@@ -37,10 +37,10 @@ class TestKind:
             (None, ("", "")),
         ],
     )
-    def test_it_is_the_class_that_the_message_begins_with(self, message, kind):
+    def test_the_kind_of_an_error_is_the_class_at_the_start_of_its_message(self, message, kind):
         assert split_message("failed", message) == kind
 
-    def test_the_evidence_is_no_reason_of_a_lost_task(self):
+    def test_a_lost_task_has_no_kind_and_no_pattern(self):
         assert split_message("lost", "Lost: no worker reports it") == ("", "")
 
 
@@ -77,14 +77,14 @@ class TestPattern:
         assert split_message("failed", message) == ("", pattern)
         assert split_message("failed", f"ValueError: {message}") == ("ValueError", pattern)
 
-    def test_a_bulk_failure_as_powercrud_words_it_is_the_error_of_its_field(self):
+    def test_a_raw_bulk_failure_of_powercrud_is_grouped_by_its_field_errors(self):
         message = "failed update: [('price', ['“abc” value must be an integer.'])]"
 
         assert split_message("failed", message) == ("", "price: … value must be an integer.")
 
     @worst
     @pytest.mark.parametrize("start", ["", "ValueError: ", "'", "0c9a4fd6-"])
-    def test_a_message_of_a_megabyte_takes_no_time(self, text, start):
+    def test_a_message_of_a_megabyte_is_split_in_time(self, text, start):
         message = start + text * (1_000_000 // len(text))
 
         began = time.perf_counter()
@@ -113,7 +113,7 @@ class TestPattern:
 
 
 class TestGroupErrors:
-    def test_the_same_error_of_one_function_is_one_group(self):
+    def test_equal_errors_of_a_function_are_one_group(self):
         tasks = [make("ValueError: bad price 17"), make("ValueError: bad price 4", ago=5)]
 
         (group,) = group_errors(tasks)
@@ -125,7 +125,7 @@ class TestGroupErrors:
         )
         assert (group.last_at, group.example) == (NOW, "ValueError: bad price 17")
 
-    def test_functions_kinds_messages_and_lost_tasks_have_groups_of_their_own(self):
+    def test_functions_kinds_patterns_and_lost_tasks_have_separate_groups(self):
         tasks = [
             make(),
             make(func="shop.tasks.count"),
@@ -136,7 +136,7 @@ class TestGroupErrors:
 
         assert len(group_errors(tasks)) == 5
 
-    def test_the_most_frequent_comes_first_then_the_newest(self):
+    def test_the_most_frequent_group_comes_first_then_the_newest(self):
         tasks = [
             make("Newest: x", ago=1),
             make("Twice: x", ago=2),
@@ -148,10 +148,10 @@ class TestGroupErrors:
 
         assert kinds == ["Twice", "Newest", "Oldest"]
 
-    def test_a_success_is_no_error(self):
+    def test_successful_tasks_are_not_grouped(self):
         assert group_errors([make(status="success")]) == []
 
-    def test_a_table_without_functions_has_groups_too(self):
+    def test_errors_of_a_table_without_functions_are_grouped(self):
         (group,) = group_errors([make(func=None)])
 
         assert group.func == ""
@@ -165,7 +165,7 @@ class TestGroupErrors:
             ("17", ""),
         ],
     )
-    def test_its_search_has_the_words_of_all_messages(self, message, search):
+    def test_the_search_of_a_group_has_the_words_of_all_its_messages(self, message, search):
         (group,) = group_errors([make(message)])
 
         assert group.search == search

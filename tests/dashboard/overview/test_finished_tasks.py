@@ -26,14 +26,14 @@ def rows():
     return get_rows()
 
 
-class TestGetEnded:
-    def test_it_is_one_query(self, rows, django_assert_num_queries):
+class TestReadFinishedTasks:
+    def test_finished_tasks_are_read_in_one_query(self, rows, django_assert_num_queries):
         with django_assert_num_queries(1, connection=connections[rows.db]):
             found = read_finished_tasks(rows)
 
         assert len(found) == 12
 
-    def test_it_reads_the_newest_of_each_way_to_end(self, rows, monkeypatch):
+    def test_the_newest_tasks_of_each_final_status_are_read(self, rows, monkeypatch):
         monkeypatch.setattr(finished_tasks, "LIMIT", 2)
 
         found = {each.message for each in read_finished_tasks(rows)}
@@ -42,12 +42,12 @@ class TestGetEnded:
             f"{status}-{n}" for status in ("success", "failed", "lost") for n in (0, 1)
         }
 
-    def test_the_newest_come_first(self, rows):
+    def test_the_newest_finished_tasks_come_first(self, rows):
         times = [each.created_at for each in read_finished_tasks(rows)]
 
         assert times == sorted(times, reverse=True)
 
-    def test_it_reads_none_but_what_was_asked(self, rows):
+    def test_tasks_outside_the_given_rows_are_not_read(self, rows):
         found = read_finished_tasks(rows.queued_since(timezone.now() - timedelta(seconds=30)))
 
         assert {each.message for each in found} == {"success-0", "failed-0", "lost-0"}

@@ -39,11 +39,11 @@ def make_run(name, *, ago, status="success"):
 
 class TestGetWindow:
     @pytest.mark.parametrize("window", WINDOWS, ids=lambda window: window.name)
-    def test_each_is_found_by_its_name(self, window):
+    def test_each_window_is_found_by_its_name(self, window):
         assert get_window(window.name) is window
 
     @pytest.mark.parametrize("name", ["", "nonsense", "24H"])
-    def test_anything_else_is_the_default(self, name):
+    def test_an_unknown_window_is_the_default_one(self, name):
         assert get_window(name) is DEFAULT_WINDOW
 
 
@@ -60,14 +60,16 @@ class TestIsStuck:
         ],
         ids=["empty", "unknown", "alive", "by the queue", "by the rows", "length unknown"],
     )
-    def test_it_is_so_when_tasks_wait_and_no_cluster_is_alive(self, queue, pending, is_stuck):
+    def test_an_overview_is_stuck_if_tasks_are_queued_without_a_running_cluster(
+        self, queue, pending, is_stuck
+    ):
         now = timezone.now()
         found = Overview(queue=queue, since=now, open={"pending": Count(number=pending)})
 
         assert found.is_stuck is is_stuck
         assert not is_stuck or found.waiting == Count(number=3)
 
-    def test_a_table_without_statuses_has_the_queue(self):
+    def test_an_overview_without_statuses_uses_the_queue_length(self):
         assert Overview(
             queue=Queue(clusters=(), length=Count(number=1)), since=timezone.now()
         ).is_stuck
@@ -75,7 +77,7 @@ class TestIsStuck:
 
 @pytest.mark.django_db
 class TestReadOverview:
-    def test_open_tasks_are_counted_however_old(self):
+    def test_open_tasks_of_any_age_are_counted(self):
         make("old", ago=timedelta(days=90))
         make("new")
         make("running", status="in_progress")
@@ -85,13 +87,13 @@ class TestReadOverview:
         assert found.open == {"pending": Count(number=2), "in_progress": Count(number=1)}
         assert timedelta(days=90) <= found.oldest_age < timedelta(days=91)
 
-    def test_the_oldest_queued_is_not_one_that_runs(self):
+    def test_the_oldest_queued_task_is_not_a_running_one(self):
         make("running", status="in_progress", ago=timedelta(days=1))
 
         assert read_overview(get_rows(), DEFAULT_WINDOW).oldest_age is None
 
     @pytest.mark.parametrize(("name", "count"), [("1h", 1), ("24h", 2), ("7d", 3)])
-    def test_the_window_narrows_what_has_ended(self, name, count):
+    def test_the_window_limits_the_ended_tasks(self, name, count):
         for status in ("success", "failed"):
             for ago in (timedelta(minutes=30), timedelta(hours=20), timedelta(days=6)):
                 make_run(f"{status} {ago}", ago=ago, status=status)
@@ -103,7 +105,7 @@ class TestReadOverview:
         assert [group.count for group in found.errors] == [count]
         assert found.failure_rate == 0.5
 
-    def test_it_says_when_not_all_were_read(self, monkeypatch):
+    def test_the_overview_knows_whether_all_ended_tasks_were_read(self, monkeypatch):
         monkeypatch.setattr(overview, "LIMIT", 3)
         for number in range(2):
             make_run(f"ran {number}", ago=timedelta(minutes=number))
@@ -114,14 +116,14 @@ class TestReadOverview:
         assert (found.timings_are_cut, found.errors_are_cut) == (True, False)
         assert [timing.runs for timing in found.timings] == [3]
 
-    def test_an_empty_table_is_an_empty_page(self):
+    def test_the_overview_of_an_empty_table_is_empty(self):
         found = read_overview(get_rows(), DEFAULT_WINDOW)
 
         assert {count.number for count in [*found.open.values(), *found.ended.values()]} == {0}
         assert (found.timings, found.errors, found.failure_rate) == ([], [], None)
         assert len(found.hours) == 24
 
-    def test_rows_that_nobody_may_see_are_an_empty_page_too(self):
+    def test_the_overview_of_no_visible_rows_is_empty(self):
         make_run("another's", ago=timedelta(), status="failed")
         make("another's, open")
 
@@ -131,7 +133,7 @@ class TestReadOverview:
         assert (found.timings, found.errors, found.oldest_at) == ([], [], None)
         assert sum(hour.total.number for hour in found.hours) == 0
 
-    def test_rows_that_were_made_distinct_are_counted_as_they_are(self):
+    def test_the_rows_of_a_distinct_queryset_are_counted(self):
         make_run("one", ago=timedelta(), status="failed")
         make("another")
 
@@ -141,7 +143,7 @@ class TestReadOverview:
         assert sum(hour.total.number for hour in found.hours) == 2
         assert [group.count for group in found.errors] == [1]
 
-    def test_the_queue_is_measured_unless_it_must_not_be(self):
+    def test_the_queue_length_is_read_only_if_asked_for(self):
         get_broker().enqueue("a package")
 
         found = [read_overview(get_rows(), DEFAULT_WINDOW, measure_queue=m) for m in (True, False)]
@@ -151,7 +153,7 @@ class TestReadOverview:
 
 @pytest.mark.django_db
 class TestTableWithoutColumns:
-    def test_with_statuses_alone_it_tells_what_is_open(self, settings):
+    def test_a_table_with_statuses_only_has_the_open_tasks(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = BESPOKE
         BespokeRecord.objects.create(key="one", state="pending")
         BespokeRecord.objects.create(key="two", state="failed")
@@ -161,7 +163,7 @@ class TestTableWithoutColumns:
         assert found.open == {"pending": Count(number=1), "in_progress": Count()}
         assert (found.ended, found.hours, found.timings, found.errors) == (None,) * 4
 
-    def test_without_statuses_it_tells_of_the_queue(self, settings):
+    def test_a_table_without_statuses_has_the_queue_only(self, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.NameOnlyRecord"}
         NameOnlyRecord.objects.create(task_name="one")
 
@@ -174,7 +176,7 @@ class TestTableWithoutColumns:
         ("column", "lacking"),
         [("started_at", "timings"), ("func", "timings"), ("message", "errors")],
     )
-    def test_a_section_is_left_out_whose_column_is_not_kept(self, settings, column, lacking):
+    def test_a_section_whose_column_is_missing_is_left_out(self, settings, column, lacking):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"FIELD_MAP": {column: None}}
         make_run("one", ago=timedelta(), status="failed")
 

@@ -24,7 +24,7 @@ def read(now):
 
 
 class TestGetEdges:
-    def test_there_are_24_hours_and_the_last_is_this_one(self):
+    def test_the_edges_are_those_of_24_hours_up_to_the_current_one(self):
         now = timezone.now()
 
         edges = get_edges(now)
@@ -32,12 +32,12 @@ class TestGetEdges:
         assert len(edges) == 25
         assert edges[-2] <= now < edges[-1]
 
-    def test_a_naive_time_has_naive_hours(self):
+    def test_a_naive_time_has_naive_edges(self):
         edges = get_edges(datetime(2026, 5, 4, 12, 34))
 
         assert (edges[0], edges[-1]) == (datetime(2026, 5, 3, 13), datetime(2026, 5, 4, 13))
 
-    def test_they_begin_by_the_clock_of_the_active_time_zone(self):
+    def test_hours_begin_by_the_clock_of_the_active_time_zone(self):
         now = datetime(2026, 5, 4, 12, 34, tzinfo=UTC)
 
         with timezone.override(ZoneInfo("Asia/Kolkata")):
@@ -46,7 +46,7 @@ class TestGetEdges:
         assert edges[-1].isoformat() == "2026-05-04T19:00:00+05:30"
 
     @pytest.mark.parametrize("day", [(2026, 3, 29), (2026, 10, 25)], ids=["spring", "autumn"])
-    def test_each_is_an_hour_long_when_clocks_are_put_forward_or_back(self, day):
+    def test_each_hour_is_an_hour_long_on_days_of_a_clock_change(self, day):
         with timezone.override(ZoneInfo("Europe/Berlin")):
             edges = get_edges(datetime(*day, 12, 30, tzinfo=UTC))
 
@@ -54,7 +54,7 @@ class TestGetEdges:
         assert {b - a for a, b in pairwise(instants)} == {timedelta(hours=1)}
 
     @pytest.mark.parametrize("moment", [(2026, 4, 4, 15, 15), (2026, 10, 3, 15, 45)])
-    def test_the_last_is_this_one_when_clocks_move_by_half_an_hour(self, moment):
+    def test_the_last_hour_is_the_current_one_if_clocks_change_by_half_an_hour(self, moment):
         now = datetime(*moment, tzinfo=UTC)
 
         with timezone.override(ZoneInfo("Australia/Lord_Howe")):
@@ -65,7 +65,7 @@ class TestGetEdges:
 
 @pytest.mark.django_db
 class TestGetHours:
-    def test_each_hour_tells_what_became_of_its_tasks(self):
+    def test_each_hour_counts_its_tasks_by_outcome(self):
         now = timezone.now()
         for hours, statuses in {
             0: STATUSES,
@@ -87,7 +87,7 @@ class TestGetHours:
             3: {"success": 2, "open": 0, "broken": 1},
         }
 
-    def test_an_hour_begins_with_its_first_moment_and_ends_before_the_next(self):
+    def test_an_hour_includes_its_start_and_excludes_its_end(self):
         now = timezone.now()
         edges = get_edges(now)
         for number, at in enumerate([edges[-2], edges[-2] - timedelta(microseconds=1)]):
@@ -95,11 +95,11 @@ class TestGetHours:
 
         assert [hour.total.number for hour in read(now)[-2:]] == [1, 1]
 
-    def test_an_empty_table_has_empty_hours(self):
+    def test_the_hours_of_an_empty_table_have_counts_of_zero(self):
         assert {hour.total for hour in read(timezone.now())} == {Count()}
 
 
-def test_a_sum_of_which_one_part_has_more_has_more():
+def test_a_sum_with_a_capped_count_is_capped():
     total = add([Count(number=10_000, has_more=True), Count(number=3)])
 
     assert total == Count(number=10_003, has_more=True)

@@ -24,7 +24,7 @@ class TestGetPercentile:
         ("count", "percent", "rank"),
         [(1, 50, 1), (1, 95, 1), (2, 50, 1), (2, 95, 2), (20, 95, 19), (21, 95, 20), (100, 50, 50)],
     )
-    def test_it_is_the_nearest_rank(self, count, percent, rank):
+    def test_a_percentile_is_the_nearest_rank(self, count, percent, rank):
         ordered = [seconds(number) for number in range(1, count + 1)]
 
         assert get_percentile(ordered, percent) == seconds(rank)
@@ -40,7 +40,7 @@ class TestGetTimings:
         assert (timing.run_time.p50, timing.run_time.p95) == (seconds(3), seconds(5))
         assert (timing.queue_time.p50, timing.queue_time.p95) == (seconds(30), seconds(50))
 
-    def test_functions_with_the_most_work_come_first(self):
+    def test_functions_with_the_longest_total_run_time_come_first(self):
         ended = [make("few.long", ran=100), make("many.short"), make("many.short"), make("a.short")]
 
         assert [timing.func for timing in get_timings(ended)] == [
@@ -49,7 +49,7 @@ class TestGetTimings:
             "a.short",
         ]
 
-    def test_a_failed_run_counts(self):
+    def test_a_failed_run_is_measured(self):
         assert [timing.runs for timing in get_timings([make(status="failed")])] == [1]
 
     @pytest.mark.parametrize(
@@ -61,10 +61,10 @@ class TestGetTimings:
         ],
         ids=["lost", "never started", "without an end"],
     )
-    def test_a_run_of_unknown_length_does_not(self, each):
+    def test_a_run_of_unknown_length_is_not_measured(self, each):
         assert get_timings([each]) == []
 
-    def test_clocks_that_differ_make_no_time_negative(self):
+    def test_different_clocks_cause_no_negative_times(self):
         (timing,) = get_timings([make(waited=-1, ran=-1)])
 
         assert (timing.queue_time.p50, timing.run_time.p50) == (timedelta(), timedelta())

@@ -50,7 +50,7 @@ class TestQueued:
         assert code == "python manage.py qcluster"
 
     @pytest.mark.parametrize("created", [NOW, None], ids=["new", "of unknown age"])
-    def test_others_need_no_advice(self, created):
+    def test_a_task_that_is_queued_for_less_than_a_minute_has_no_advice(self, created):
         assert advise(make_record("pending", created=created)) == []
 
 

@@ -87,7 +87,7 @@ class TestPayload:
 
 
 class TestTraceback:
-    def test_it_is_complete_and_highlighted(self):
+    def test_a_traceback_is_complete_and_highlighted(self):
         markup = highlight_traceback(TRACE.replace(MARKUP, "bad"))
 
         assert get_text(markup) == TRACE.replace(MARKUP, "bad")

@@ -41,7 +41,7 @@ def get_names(found):
 
 
 class TestWhich:
-    def test_they_are_the_newest_of_the_function_newest_first(self):
+    def test_the_latest_runs_are_those_of_the_function_newest_first(self):
         rows = [make(number) for number in range(MOST_RUNS + 5)]
         make(200, func="shop.tasks.other")
 
@@ -61,7 +61,7 @@ class TestWhich:
 
         assert find(row) is None
 
-    def test_it_is_one_query_however_many_there_are(self, django_assert_num_queries):
+    def test_any_number_of_latest_runs_is_read_in_one_query(self, django_assert_num_queries):
         rows = [make(number) for number in range(MOST_RUNS + 5)]
 
         connection = connections[router.db_for_read(AsyncTaskRecord)]
