@@ -49,6 +49,9 @@ def find_refusal(action: Action, record: Record) -> str | None:
     A row of the setting's table; for a finished task this asks django-q2's table.
     """
     missing = find_missing(action)
+    if action is Action.CANCEL and record.status in {Status.PENDING, Status.LOST}:
+        # Nobody has to be asked.
+        missing = []
     if missing:
         return _("The record table has no field for: %s.") % ", ".join(missing)
     match action:
@@ -68,7 +71,7 @@ def _find_refusal_of_cancel(record: Record) -> str | None:
         return _("It has been asked to stop already.")
     if record.status is Status.IN_PROGRESS:
         return None
-    if record.status is Status.FAILED and not record.cancel_requested_at and runs_again(record):
+    if record.status is Status.FAILED and runs_again(record):
         return None
     return _("It has ended already.")
 

@@ -18,6 +18,7 @@ from powercrud_tracking.serialization import labels
 from powercrud_tracking.serialization.payloads import clean, cut
 from powercrud_tracking.signals import task_acted
 
+_LABEL_LENGTH = 255
 _REASON_LENGTH = 1000
 
 
@@ -45,6 +46,7 @@ class Attempt:
         action: what is to be done.
         task_name: the name of the task.
         by: who does it: a user, text, or ``None`` if nobody is known.
+        by_label: of that person, as the rows show it.
         reason: in the words of that person.
         at: when.
     """
@@ -53,6 +55,7 @@ class Attempt:
     action: Action
     task_name: str
     by: Any
+    by_label: str
     reason: str
     at: datetime
 
@@ -61,16 +64,18 @@ class Attempt:
         cls, manager: Any, action: Action, task_name: str, *, by: Any, reason: str = ""
     ) -> "Attempt":
         """Return an action of this moment, with a reason that fits its column."""
-        reason = cut(clean(reason).strip(), _REASON_LENGTH)
-        return cls(manager, action, task_name, by, reason, get_time(None))
-
-    @property
-    def by_label(self) -> str:
-        """The label of the user, as the rows show it."""
-        if self.by is None:
-            return ""
-        label = call_or_fall_back(self.manager.format_user, labels.describe, self.by)
-        return cut(clean(str(label)), 255)
+        label = ""
+        if by is not None:
+            label = str(call_or_fall_back(manager.format_user, labels.describe, by))
+        return cls(
+            manager,
+            action,
+            task_name,
+            by,
+            by_label=cut(clean(label), _LABEL_LENGTH),
+            reason=cut(clean(reason).strip(), _REASON_LENGTH),
+            at=get_time(None),
+        )
 
     def find_record(self) -> Record | None:
         """Return the task as it is now, in the database to which actions are written."""

@@ -51,7 +51,9 @@ def _release(manager: Any, task_name: str, end: str) -> dict[str, Any]:
     locks = manager.cache.get(f"{manager.conflict_prefix}{task_name}") or ()
     progress = find_cached_progress(task_name, manager)
     manager.remove_active_task(task_name)
-    if reading.find_record(task_name, manager.config) is not None:
+    # A cancelled one is cleaned when its delivery has been refused, and not before.
+    is_recorded = reading.find_record(task_name, manager.config) is not None
+    if is_recorded and end != Status.CANCELLED:
         manager._emit_lifecycle(Event.CLEANUP, task_name)
     return {
         "reason": end,

@@ -89,6 +89,8 @@ class TaskRow(Protocol):
     def started_at(self) -> datetime | None: ...
     @property
     def attempts(self) -> int | None: ...
+    @property
+    def cancel_requested_at(self) -> datetime | None: ...
 
 
 def split_attempts(
@@ -124,6 +126,7 @@ class NextAttempt(Enum):
 
     UNKNOWN = "unknown"
     NOT_RETRIED = "failures are acknowledged"
+    REFUSED = "it was cancelled or retried"
     LIMIT_REACHED = "max_attempts is reached"
     OVERDUE = "it should have been run again by now"
     LIMITED = "it will be run again, up to max_attempts"
@@ -167,6 +170,9 @@ def find_redelivery(
         now: this moment unless given.
     """
     unknown = Redelivery(NextAttempt.UNKNOWN)
+    if record.cancel_requested_at is not None:
+        # Its next delivery would be refused.
+        return Redelivery(NextAttempt.REFUSED)
     failure, _ = split_attempts(record, attempts)
     if record.status != Status.FAILED or failure is None or failure.outcome != Status.FAILED:
         return unknown

@@ -3,6 +3,7 @@ import time
 import pytest
 from django.core.cache.backends.filebased import FileBasedCache
 from django.db import transaction
+from django.test import override_settings
 from django_q.models import OrmQ, Task
 from django_q.tasks import async_task
 
@@ -269,6 +270,33 @@ class TestOtherTasks:
 
         assert (result.outcome, result.message) == ("refused", "There is no task of this name.")
         assert AsyncTaskAction.objects.count() == 0
+
+
+@uses_worker
+def test_releasing_locks_does_not_forget_that_a_task_is_still_in_the_queue(manager):
+    manager.launch_async_task(add, 1, 2, task_key=NAME)
+    actions.cancel(NAME)
+    # As after a launch that went on while its task was cancelled.
+    manager.add_active_task(NAME)
+
+    manager.cleanup_completed_tasks()
+
+    assert actions.delete(NAME).outcome == "refused"
+    run_queued_task()
+    assert actions.delete(NAME).outcome == "done"
+
+
+@pytest.mark.django_db
+def test_a_table_without_the_field_for_a_request_still_cancels_queued_tasks():
+    make_row(status="pending")
+
+    with override_settings(POWERCRUD_ASYNC_DASHBOARD={"FIELD_MAP": {"cancel_requested_at": None}}):
+        done = actions.cancel(NAME)
+        make_row(OTHER, status="in_progress")
+        refused = actions.cancel(OTHER)
+
+    assert (done.outcome, refused.outcome) == ("done", "refused")
+    assert refused.message == "The record table has no field for: cancel_requested_at."
 
 
 @uses_worker

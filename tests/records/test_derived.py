@@ -103,7 +103,12 @@ class TestFindRunTime:
 
 
 def make_record(status="failed", *, started=None, attempts=1):
-    return SimpleNamespace(status=Status(status), started_at=ago(started), attempts=attempts)
+    return SimpleNamespace(
+        status=Status(status),
+        started_at=ago(started),
+        attempts=attempts,
+        cancel_requested_at=None,
+    )
 
 
 def make_attempt(number=1, *, started=None, ended=0, outcome="failed", exception="ValueError"):
@@ -157,6 +162,14 @@ def find(attempts, queue, *, record=None):
 
 
 class TestFindRedelivery:
+    def test_a_task_that_must_not_run_again_does_not(self):
+        record = make_record()
+        record.cancel_requested_at = NOW
+
+        found = find([make_attempt()], RETRIES, record=record)
+
+        assert found.next_attempt is NextAttempt.REFUSED
+
     @pytest.mark.parametrize(("made", "left"), [(1, 2), (2, 1)])
     def test_redelivery_is_limited_by_max_attempts(self, made, left):
         attempts = [make_attempt(number + 1) for number in range(made)]

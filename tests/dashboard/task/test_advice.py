@@ -13,7 +13,12 @@ RETRIES = {"orm": "default", "retry": 60, "max_attempts": 3}
 
 def make_record(status, *, created=NOW, attempts=1, func="shop.tasks.load"):
     return SimpleNamespace(
-        status=Status(status), created_at=created, started_at=None, attempts=attempts, func=func
+        status=Status(status),
+        created_at=created,
+        started_at=None,
+        attempts=attempts,
+        func=func,
+        cancel_requested_at=None,
     )
 
 
