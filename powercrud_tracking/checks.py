@@ -1,6 +1,6 @@
 """System checks of the settings, the views and the installation."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -20,7 +20,7 @@ from powercrud.mixins.async_mixin import AsyncMixin
 from powercrud_tracking.config import setting
 from powercrud_tracking.config.dashboard_config import DashboardConfig, get_config, load
 from powercrud_tracking.config.layers import find_class_problems
-from powercrud_tracking.config.problems import get_suggestion
+from powercrud_tracking.config.problems import Problem, get_suggestion
 from powercrud_tracking.config.validation import (
     SETTING,
     find_setting_problems,
@@ -51,10 +51,7 @@ def register() -> None:
 
 def check_setting(**kwargs: Any) -> list[checks.CheckMessage]:
     """Report every problem of the setting."""
-    return [
-        checks.Error(problem.message, hint=problem.hint, id=problem.id)
-        for problem in (*find_setting_problems(), *find_manager_class_problems())
-    ]
+    return _build_errors([*find_setting_problems(), *find_manager_class_problems()])
 
 
 def check_manager_class(**kwargs: Any) -> list[checks.CheckMessage]:
@@ -63,11 +60,10 @@ def check_manager_class(**kwargs: Any) -> list[checks.CheckMessage]:
     # Not initialised, since that would raise at the first problem.
     manager = manager_class.__new__(manager_class)
     try:
-        problems = list(find_class_problems(manager))
+        return _build_errors(find_class_problems(manager))
     except AttributeError:
         # Its get_record_model_path() needs an initialised instance.
         return []
-    return [checks.Error(each.message, hint=each.hint, id=each.id) for each in problems]
 
 
 def check_base_template(**kwargs: Any) -> list[checks.CheckMessage]:
@@ -128,10 +124,14 @@ def check_views(**kwargs: Any) -> list[checks.CheckMessage]:
     """Report every problem in the ``async_dashboard`` overrides of the loaded views."""
     _load_urls()
     return [
-        checks.Error(problem.message, hint=problem.hint, obj=view, id=problem.id)
-        for view in _get_tracked_views()
-        for problem in view.find_async_dashboard_problems()
+        error
+        for view in _walk_subclasses(AsyncDashboardMixin)
+        for error in _build_errors(view.find_async_dashboard_problems(), obj=view)
     ]
+
+
+def _build_errors(problems: Iterable[Problem], *, obj: Any = None) -> list[checks.CheckMessage]:
+    return [checks.Error(each.message, hint=each.hint, obj=obj, id=each.id) for each in problems]
 
 
 def check_cache(**kwargs: Any) -> list[checks.CheckMessage]:
@@ -191,8 +191,9 @@ def check_poll(**kwargs: Any) -> list[checks.CheckMessage]:
 def check_wiring(**kwargs: Any) -> list[checks.CheckMessage]:
     """Warn if the app is installed and nothing uses it."""
     _load_urls()
-    named = map(_find_manager_of_view, _walk_subclasses(AsyncMixin))
-    if _is_default_tracked() or any(_get_tracked_views()) or any(map(_is_tracked, named)):
+    managers = [_find_default_manager(), *map(_find_manager_of_view, _walk_subclasses(AsyncMixin))]
+    is_used = any(_is_subclass(each, ModelTrackingAsyncManager) for each in managers)
+    if is_used or any(_walk_subclasses(AsyncDashboardMixin)):
         return []
     return [
         checks.Warning(
@@ -211,13 +212,13 @@ def check_migration(**kwargs: Any) -> list[checks.CheckMessage]:
     _load_urls()
     default = _find_default_manager()
     places: list[tuple[str, Any]] = []
-    if _is_powercrud_tracker(default):
+    if _is_subclass(default, PowerCRUDTracker):
         places.append(("POWERCRUD_SETTINGS['ASYNC_MANAGER_DEFAULT']", default))
     trackers = {}
     for view in _walk_subclasses(AsyncMixin):
         # AsyncDashboardMixin ignores a view's own PowerCRUD attributes.
         found = None if issubclass(view, AsyncDashboardMixin) else _find_manager_of_view(view)
-        if _is_powercrud_tracker(found):
+        if _is_subclass(found, PowerCRUDTracker):
             trackers[view] = found
     places += [
         (view.__name__, found)
@@ -278,26 +279,14 @@ def _find(path: Any) -> Any:
         return None
 
 
-def _is_default_tracked() -> bool:
-    return _is_tracked(_find_default_manager())
-
-
-def _is_tracked(found: Any) -> bool:
-    return isinstance(found, type) and issubclass(found, ModelTrackingAsyncManager)
-
-
 def _find_manager_of_view(view: type) -> Any:
     """Return the manager class that a view sets through either PowerCRUD attribute."""
     named = getattr(view, "async_manager_class", None)
     return named or _find(getattr(view, "async_manager_class_path", None))
 
 
-def _is_powercrud_tracker(found: Any) -> bool:
-    return isinstance(found, type) and issubclass(found, PowerCRUDTracker)
-
-
-def _get_tracked_views() -> Iterator[type[AsyncDashboardMixin]]:
-    yield from _walk_subclasses(AsyncDashboardMixin)
+def _is_subclass(found: Any, base: type) -> bool:
+    return isinstance(found, type) and issubclass(found, base)
 
 
 def _walk_subclasses[T](base: type[T]) -> Iterator[type[T]]:

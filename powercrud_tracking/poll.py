@@ -20,7 +20,7 @@ from powercrud_tracking.recording.savepoints import savepoint
 from powercrud_tracking.records import mapping, missing_table, reading
 from powercrud_tracking.records.cached_progress import find_cached_progress
 from powercrud_tracking.records.reading import Record
-from powercrud_tracking.records.visibility import is_in_sight, is_own, may_view_records
+from powercrud_tracking.records.visibility import is_own, is_visible, may_view_records
 from powercrud_tracking.serialization.failures import BULK_WORKERS, is_failed_result
 
 logger = logging.getLogger("powercrud_tracking")
@@ -85,7 +85,7 @@ def _get_text(manager: AsyncManager, record: Record, request: HttpRequest) -> st
 
 def _may_read(record: Record, config: DashboardConfig, request: HttpRequest) -> bool:
     return is_own(record, request.user) or (
-        may_view_records(request.user, config) and is_in_sight(record, request)
+        may_view_records(request.user, config) and is_visible(record, request)
     )
 
 
@@ -147,7 +147,7 @@ def find_page(record: Record | None, config: DashboardConfig, request: HttpReque
         url = reverse("powercrud_tracking:detail", args=[record.task_name])
     except NoReverseMatch:
         return ""
-    return url if is_in_sight(record, request) else ""
+    return url if is_visible(record, request) else ""
 
 
 def find_page_of_queued(task_name: str, config: DashboardConfig, request: HttpRequest) -> str:

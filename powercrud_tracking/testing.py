@@ -99,7 +99,7 @@ class TaskQueue:
 
 @contextmanager
 def _kept_transactions() -> Iterator[None]:
-    """Let worker and monitor close what connections they like, but none that has a transaction.
+    """Keep worker and monitor from closing a connection that has a transaction.
 
     They have processes of their own in a cluster and start with closing what they inherited;
     here that would be the connection in which a ``TestCase`` has its transaction.
@@ -122,7 +122,7 @@ def _close_old_connections() -> None:
 
 
 class _Results:
-    """Between worker and monitor, which in a cluster are two processes."""
+    """The queue from worker to monitor, which in a cluster are two processes."""
 
     def __init__(self) -> None:
         self._queue = SimpleQueue[bytes]()
@@ -185,7 +185,7 @@ def task_queue() -> Iterator[TaskQueue]:
         assert_task(record, status="success")
 
     Yields:
-        The ``TaskQueue``. What is still in it at the end is forgotten.
+        The ``TaskQueue``. Tasks that are still queued at the end are discarded.
     """
     before, queue = Conf.BROKER_CLASS, TaskQueue()
     _queues.append(queue)
@@ -279,7 +279,7 @@ def describe_task(record: Record) -> str:
 
 
 def _show(value: Any) -> str:
-    # A traceback is read as it is, below the name; a word without its quotes.
+    # A text of several lines begins below the name; no text is quoted.
     text = str(value)
     return f"\n{text}" if "\n" in text else text
 

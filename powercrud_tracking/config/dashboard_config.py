@@ -237,11 +237,6 @@ def get_config() -> DashboardConfig:
     return DashboardConfig().merge(read_keys(values) if isinstance(values, Mapping) else {})
 
 
-@cache
-def _import(path: str) -> Any:
-    return import_string(path)
-
-
 def load(target: str | Callable[..., Any], key: str) -> Any:
     """Import a dotted path, or return the callable itself.
 
@@ -255,7 +250,7 @@ def load(target: str | Callable[..., Any], key: str) -> Any:
     if not isinstance(target, str):
         return target
     try:
-        return _import(target)
+        return import_string(target)
     except Exception as exc:
         # A wrong path raises ImportError; a path such as ".label", or a module that fails while it
         # is imported, may raise anything.
@@ -263,4 +258,4 @@ def load(target: str | Callable[..., Any], key: str) -> Any:
         raise ImportError(f"{key} names {target!r}, which cannot be imported: {reason}") from exc
 
 
-setting.clear_when_settings_change(get_config, _import)
+setting.clear_when_settings_change(get_config)

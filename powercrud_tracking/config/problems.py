@@ -40,22 +40,14 @@ class Source:
         return f"{self.name}['{name.upper()}']"
 
 
-class ConfigurationError(ImproperlyConfigured):
-    """An invalid configuration, with the message that ``manage.py check`` prints."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(str(problem))
-        self.problem = problem
-
-
 def raise_first(problems: Iterable[Problem]) -> None:
     """Raise an error for the first problem, if there is one.
 
     Raises:
-        ConfigurationError: an ``ImproperlyConfigured``.
+        ImproperlyConfigured: with the message that ``manage.py check`` prints.
     """
     for problem in problems:
-        raise ConfigurationError(problem)
+        raise ImproperlyConfigured(str(problem))
 
 
 def get_suggestion(word: str, known: Iterable[str], otherwise: str) -> str:

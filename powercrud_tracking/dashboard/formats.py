@@ -21,37 +21,15 @@ _LABELS_OF_TASKS: Mapping[Status, Any] = {
 }
 """The label of a finished status above a number of tasks, a plural in some languages."""
 
+_DAY, _HOUR, _MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
+_YEAR, _MONTH, _SECOND = timedelta(days=365), timedelta(days=30), timedelta(seconds=1)
 _AGES: tuple[tuple[timedelta, timedelta, Any], ...] = (
-    (
-        timedelta(days=730),
-        timedelta(days=365),
-        ngettext_lazy("%(number)d year ago", "%(number)d years ago", "number"),
-    ),
-    (
-        timedelta(days=60),
-        timedelta(days=30),
-        ngettext_lazy("%(number)d month ago", "%(number)d months ago", "number"),
-    ),
-    (
-        timedelta(days=1),
-        timedelta(days=1),
-        ngettext_lazy("%(number)d day ago", "%(number)d days ago", "number"),
-    ),
-    (
-        timedelta(hours=1),
-        timedelta(hours=1),
-        ngettext_lazy("%(number)d hour ago", "%(number)d hours ago", "number"),
-    ),
-    (
-        timedelta(minutes=1),
-        timedelta(minutes=1),
-        ngettext_lazy("%(number)d minute ago", "%(number)d minutes ago", "number"),
-    ),
-    (
-        timedelta(seconds=1),
-        timedelta(seconds=1),
-        ngettext_lazy("%(number)d second ago", "%(number)d seconds ago", "number"),
-    ),
+    (2 * _YEAR, _YEAR, ngettext_lazy("%(number)d year ago", "%(number)d years ago", "number")),
+    (2 * _MONTH, _MONTH, ngettext_lazy("%(number)d month ago", "%(number)d months ago", "number")),
+    (_DAY, _DAY, ngettext_lazy("%(number)d day ago", "%(number)d days ago", "number")),
+    (_HOUR, _HOUR, ngettext_lazy("%(number)d hour ago", "%(number)d hours ago", "number")),
+    (_MINUTE, _MINUTE, ngettext_lazy("%(number)d minute ago", "%(number)d minutes ago", "number")),
+    (_SECOND, _SECOND, ngettext_lazy("%(number)d second ago", "%(number)d seconds ago", "number")),
 )
 """The minimum age for a unit, the unit, and the text."""
 

@@ -62,8 +62,8 @@ def get_token(states: Iterable[State], *parts: Any) -> str:
         parts: what else the page shows.
     """
     states = list(states)
-    is_moving = any(state.is_open for state in states)
-    period = int(time.time() / (SECONDS_OF_TIMES if is_moving else SECONDS_OF_COUNTS))
+    has_open = any(state.is_open for state in states)
+    period = int(time.time() / (SECONDS_OF_TIMES if has_open else SECONDS_OF_COUNTS))
     return hashlib.sha256(repr((states, period, parts)).encode()).hexdigest()[:20]
 
 

@@ -1,6 +1,6 @@
 """Read the values of a past task from django-q2's result and from a row of an old table.
 
-Facts are logical names to values as they were kept. Seen with django-q2 1.11: ``Task.started`` is
+Facts are logical names to stored values. Seen with django-q2 1.11: ``Task.started`` is
 the time of queueing, and arguments or a result whose class is gone are the text of their pickle.
 """
 
@@ -191,7 +191,7 @@ def _read_pickled(value: Any) -> Any:
 
 
 def _read_json(value: Any, redact: SecretKeys | None) -> Any:
-    """Return data that was kept as JSON text; in other text secrets are masked."""
+    """Return the data in a JSON text; in any other text secrets are masked."""
     if not isinstance(value, str):
         return value
     with suppress(ValueError, RecursionError):

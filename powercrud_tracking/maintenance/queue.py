@@ -9,8 +9,8 @@ Seen with django-q2 1.11:
 - With Redis each queue is a list. A cluster empties it into its own queue ahead of its workers, so
   that an empty list alone says nothing.
 - A cluster writes its statistics twice a second into the broker's cache (with Redis into Redis),
-  where they live for three seconds. They do not name the queue. One look may miss a busy
-  cluster, and where each process has a cache of its own it shows no other process.
+  where they live for three seconds. They do not name the queue. One sample may miss a busy
+  cluster, and a cache of each process shows no other process.
 """
 
 import logging
@@ -39,9 +39,9 @@ from powercrud_tracking.records.counts import LIMIT, Count, get_count
 
 logger = logging.getLogger("powercrud_tracking")
 
-LOOKS = 3
+SAMPLES = 3
 PAUSE = 0.7
-"""Seconds between two looks; together they outlast one update of the statistics."""
+"""Seconds between two samples; together they last longer than one update of the statistics."""
 
 _BROKER_KEYS = (
     "broker_class",
@@ -63,7 +63,7 @@ class Cluster:
     Args:
         id: the cluster's own.
         host: where it runs.
-        status: what it does, in django-q2's words.
+        status: as django-q2 names it.
         started_at: when it was started, by the clock of its host.
         pids: the processes that run tasks.
         prefetched: how many tasks it has taken from the queue that no worker has begun.
@@ -81,7 +81,7 @@ class Cluster:
 
 @dataclass(frozen=True, kw_only=True)
 class Queue:
-    """What one look at the queues shows to a page.
+    """The state of queues and clusters, as a page shows it.
 
     Args:
         clusters: the running ones; ``None`` if that is unknown.
@@ -97,14 +97,14 @@ class Queue:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What several looks at queues and clusters show about tasks without activity.
+    """The state of queues and clusters in several samples, to decide about tasks without activity.
 
     Args:
         queued: the names of all queued and locked tasks; ``None`` if the broker cannot list them.
-        waiting: queue to how many tasks were queued or unacknowledged, the most of all looks. A
-            queue that could not be asked is missing.
+        waiting: queue to how many tasks were queued or unacknowledged, at most in any sample. A
+            queue whose length could not be read is missing.
         redelivers: whether the broker delivers a task again whose worker has died.
-        clusters: the running clusters of all looks; ``None`` if they are unknown.
+        clusters: the running clusters of all samples; ``None`` if they are unknown.
         counts_prefetched: whether clusters say how many tasks and results they hold.
     """
 
@@ -116,7 +116,7 @@ class Evidence:
 
 
 def read_queue(*, measure: bool = True) -> Queue:
-    """Return what queues and clusters show now; what cannot be asked costs a warning.
+    """Return the current state of queues and clusters; an error is logged as a warning.
 
     Args:
         measure: ask for the length, which counts the tasks of all users.
@@ -147,25 +147,25 @@ def gather_evidence(names: Iterable[str]) -> Evidence:
     is_table = _is_orm() or isinstance(broker, ORM)
     asked = [] if is_table else [name for name in names if is_reachable(name)]
     waiting = dict.fromkeys(asked, 0)
-    looks = []
-    for look in range(LOOKS):
-        if look:
+    samples = []
+    for number in range(SAMPLES):
+        if number:
             sleep(PAUSE)
-        # The queues first: a task that leaves one meanwhile is in a cluster then.
+        # The queues first: a task that leaves one meanwhile is then counted by a cluster.
         for name in [*waiting]:
-            number = _try("ask for the length of a queue", partial(_count_waiting, name))
-            if number is None:
+            length = _try("ask for the length of a queue", partial(_count_waiting, name))
+            if length is None:
                 del waiting[name]
             else:
-                waiting[name] = max(number, waiting[name])
-        looks.append(find_clusters(broker))
+                waiting[name] = max(length, waiting[name])
+        samples.append(find_clusters(broker))
     # A task that is not in this list was acknowledged before, and so its result was saved before:
     # ask for results afterwards.
     return Evidence(
         queued=_try("read the queue", _list_table) if is_table else None,
         waiting=waiting,
         redelivers=is_table or type(broker).lock_size is not Broker.lock_size,
-        clusters=None if None in looks else tuple(chain.from_iterable(filter(None, looks))),
+        clusters=None if None in samples else tuple(chain.from_iterable(filter(None, samples))),
         counts_prefetched=bool(Conf.QSIZE),
     )
 
@@ -240,7 +240,7 @@ def _count_queued() -> int | None:
     names = {name for name in names if is_reachable(name)}
     if _is_orm():
         queued = OrmQ.objects.using(Conf.ORM).filter(key__in=names, lock__lte=timezone.now())
-        # Its error must leave the transaction of a request whole.
+        # An error must not break the transaction of a request.
         with savepoint(Conf.ORM):
             length: int = queued[: LIMIT + 1].count()
         return length
@@ -259,7 +259,7 @@ def _list_table() -> frozenset[str]:
     names = set()
     with savepoint(Conf.ORM):
         for payload in OrmQ.objects.using(Conf.ORM).values_list("payload", flat=True).iterator():
-            # Another project's has another secret key.
+            # A package of another project is signed with another secret key.
             with suppress(BadSignature):
                 names.add(SignedPackage.loads(payload)["name"])
     return frozenset(names)

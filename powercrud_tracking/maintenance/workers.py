@@ -29,11 +29,11 @@ def is_worker_alive(record: Record, clusters: Iterable[Cluster]) -> bool:
     host, _, pid = (record.worker or "").rpartition(":")
     if not pid.isdecimal():
         return False
-    born = [each.started_at for each in clusters if each.host == host and int(pid) in each.pids]
+    starts = [each.started_at for each in clusters if each.host == host and int(pid) in each.pids]
     if host == socket.gethostname() and _is_process(pid):
         # The worker process may have outlived its cluster.
-        born.append(_find_process_start(pid))
-    return any(_may_be_older(at, record.started_at) for at in born)
+        starts.append(_find_process_start(pid))
+    return any(_may_be_older(at, record.started_at) for at in starts)
 
 
 def may_have_a_worker(record: Record, clusters: Iterable[Cluster]) -> bool:

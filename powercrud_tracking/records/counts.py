@@ -16,7 +16,7 @@ from powercrud_tracking.lifecycle import ALL, Status
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
 
 LIMIT = 10_000
-"""Where counting stops: an exact larger number tells a reader nothing more."""
+"""The maximum of a count; counting more rows would take long."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Count:
 
 
 class _Slot(Expression):
-    """The place of a time in a statement that is compiled without it."""
+    """A placeholder for a time in a compiled statement."""
 
     output_field = DateTimeField()
 
@@ -117,9 +117,9 @@ def read_figures(
     columns = {f"_{number}": figure for number, figure in enumerate(figures.values())}
     if not columns:
         return {}
-    # One row carries the columns: the newest, which is found at once also after pruning.
-    anything = rows.model._base_manager.using(rows.db).order_by("-pk").annotate(**columns)
-    for found in anything.values_list(*columns)[:1]:
+    # The columns are annotated on one row: the newest, which is found quickly after pruning too.
+    newest = rows.model._base_manager.using(rows.db).order_by("-pk").annotate(**columns)
+    for found in newest.values_list(*columns)[:1]:
         return dict(zip(figures, found, strict=True))
     return dict.fromkeys(figures)
 

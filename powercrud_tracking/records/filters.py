@@ -1,4 +1,4 @@
-"""The filters of the list. All of them are in the address, so that it can be shared."""
+"""The filters of the list; all of them are in the query string, so that a link can be shared."""
 
 import uuid
 from collections import Counter
@@ -20,10 +20,10 @@ from powercrud_tracking.records.reading import get_rows, get_title
 from powercrud_tracking.records.times import find_time, get_local
 
 SEARCHED = 100_000
-"""How many of the newest rows a text is searched in: no index finds a word."""
+"""A text is searched in so many of the newest rows, since no index finds a word."""
 
-OFFERED_FROM = 1_000
-"""How many of the newest rows the functions and users to choose from are taken from."""
+CHOICES_FROM = 1_000
+"""The choices of functions and users are read from so many of the newest rows."""
 
 NEEDED = {
     "func": ("func",),
@@ -98,7 +98,7 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
         self.is_searching = False
         self._labels: dict[str, dict[str, str]] = {}
 
-    # --- what each filter does -----------------------------------------------------------
+    # --- conditions ----------------------------------------------------------------------
 
     def search(self, rows: AsyncTaskRecordQuerySet, name: str, text: str) -> Any:
         """Find a task by its whole name, or tasks that contain each of some words."""
@@ -133,7 +133,7 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
         cutoff = get_rows(using=rows.db).find_time_of_newest(SEARCHED)
         return rows if cutoff is None else rows.queued_since(cutoff)
 
-    # --- which of them are active --------------------------------------------------------
+    # --- active filters ------------------------------------------------------------------
 
     @property
     def given(self) -> dict[str, str]:
@@ -162,26 +162,28 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
             return date_format(get_local(cleaned), "SHORT_DATETIME_FORMAT")
         return self._labels.get(name, {}).get(value, value)
 
-    # --- what they offer -----------------------------------------------------------------
+    # --- choices -------------------------------------------------------------------------
 
-    def offer_choices(self) -> None:
-        """Let the form offer the functions and users of the newest rows, in one query."""
-        newest = self.queryset.newest_first()[:OFFERED_FROM]
+    def set_choices(self) -> None:
+        """Set the functions and users of the newest rows as choices of the form, in one query."""
+        newest = self.queryset.newest_first()[:CHOICES_FROM]
         # A dict as an ordered set: most rows repeat others.
         found = dict.fromkeys(newest.get_values("func", "launched_by_id", "user"))
         by_key = self.queryset.stores("launched_by_id")
-        self._offer("func", {func: get_title(func or "") for func, _, _ in found})
+        self._fill_select("func", {func: get_title(func or "") for func, _, _ in found})
         # The newest label of a user wins.
-        self._offer("user", {key if by_key else user: user for _, key, user in reversed(found)})
+        self._fill_select(
+            "user", {key if by_key else user: user for _, key, user in reversed(found)}
+        )
 
-    def _offer(self, name: str, labels: dict[Any, Any]) -> None:
+    def _fill_select(self, name: str, labels: dict[Any, Any]) -> None:
         if name not in self.filters:
             return
         labels = {str(value): str(label or value) for value, label in labels.items() if value}
         if chosen := self.data.get(name):
             labels.setdefault(chosen, chosen)
         numbers = Counter(labels.values())
-        # Values that share a label are told apart.
+        # Labels that are not unique get their value appended.
         labels = {
             value: f"{label} ({value})" if numbers[label] > 1 else label
             for value, label in labels.items()

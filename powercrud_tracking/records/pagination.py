@@ -1,4 +1,4 @@
-"""Pages by position: rows that are added or removed meanwhile shift nothing."""
+"""Keyset pagination: rows that are added or removed meanwhile do not shift the pages."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ def get_page(
     older: str = "",
     newer: str = "",
 ) -> Page:
-    """Return the page next to a position, or the first page if there is nothing.
+    """Return the page next to a position, or the first page without one.
 
     Args:
         rows: the rows to page through.

@@ -22,7 +22,7 @@ def get_time(at: Any) -> datetime:
 
 
 def find_past(**age: float) -> datetime | None:
-    """Return the time that was so long ago; ``None`` if no date expresses it.
+    """Return the time of this age; ``None`` if no date expresses it.
 
     Args:
         **age: as ``timedelta`` takes it.
@@ -34,10 +34,10 @@ def find_past(**age: float) -> datetime | None:
 
 
 def find_time(at: datetime) -> datetime | None:
-    """Return a time that somebody typed as the project's fields take it.
+    """Return a time from user input as the project's fields take it.
 
-    ``None`` if no database takes it: at the ends of the calendar other time zones have times
-    that UTC has not.
+    ``None`` if no database accepts it: at the ends of the calendar the same moment in UTC may be
+    out of range.
     """
     try:
         time = get_time(at)

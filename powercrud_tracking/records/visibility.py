@@ -61,7 +61,7 @@ def is_own(record: Record, user: Any) -> bool:
     return key not in {None, ""} and str(key) == str(user.pk)
 
 
-def is_in_sight(record: Record, request: HttpRequest) -> bool:
+def is_visible(record: Record, request: HttpRequest) -> bool:
     """Return whether ``VISIBLE`` lets the user see a task."""
     # VISIBLE applies to the table in the setting, which may not contain this row.
     return (

@@ -14,7 +14,7 @@ from powercrud_tracking.serialization.texts import ELLIPSIS, clean, cut_to_bytes
 
 CIRCULAR = "<circular>"
 
-# MySQL refuses JSON that is nested more than 100 deep, and nobody reads further than this.
+# MySQL rejects JSON that is nested more than 100 levels deep; a page needs far fewer.
 _DEEPEST = 32
 # The room for the mark of a list or dict, `, "…": "[1,234,567 more]"`, the least room for a part,
 # and the room for a key that is no string.

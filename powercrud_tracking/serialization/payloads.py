@@ -1,10 +1,10 @@
 """Anything that a task can carry, as bounded and redacted JSON or text.
 
-The functions here are total: they raise nothing of their own, whatever the value or its
-methods do, and they neither evaluate a queryset, nor consume an iterator, nor load a deferred
-field. Their cost depends on the limit, not on the size of the value.
+The functions here never raise, whatever the value or its methods do, and they neither evaluate a
+queryset, nor consume an iterator, nor load a deferred field. Their cost depends on the limit, not
+on the size of the value.
 
-What was left out is marked, and always in the same way: ``…`` and, where it is known, how much
+Omitted parts are always marked in the same way: ``…`` and, where it is known, how much
 more there was. Text ends with ``… [12 more]`` (characters), a list with the item
 ``"… [12 more]"``, a dict with the entry ``"…": "[12 more]"``.
 """

@@ -6,9 +6,9 @@ from functools import cached_property, lru_cache
 
 # Long words are searched anywhere, so that "userPassword" and "x-csrf-token" match. Short ones
 # must be whole words, between separators, digits or the capitals of camelCase: "pin", "user_pin"
-# and "userPin2" match, "shipping" and "pinned" do not. Nothing matches "author", "compass",
-# "passenger" or "primary_key". Where a word has an innocent meaning too ("session",
-# "signature"), hiding too much is the lesser harm.
+# and "userPin2" match, "shipping" and "pinned" do not. No pattern matches "author",
+# "compass", "passenger" or "primary_key". Words that also have a harmless meaning ("session",
+# "signature") are masked: too much is better than a stored secret.
 _START = r"(?:^|[\W_]|(?-i:(?<=[a-z\d])(?=[A-Z])))"
 _END = r"(?:$|[\W_\d]|(?-i:(?<=[a-z])(?=[A-Z])))"
 
@@ -128,7 +128,7 @@ def compile_redaction(patterns: Iterable[str]) -> SecretKeys | None:
 @lru_cache(maxsize=64)
 def _compile_redaction(patterns: tuple[str, ...]) -> SecretKeys | None:
     secret_keys = SecretKeys(patterns)
-    # Compiled now: a pattern that is none is found out where it is set.
+    # Compile now, so that an invalid pattern raises where it is set.
     return secret_keys if secret_keys.pattern.pattern else None
 
 

@@ -23,7 +23,7 @@ KNOWN = 1_000
 def report(*, quick: bool) -> str:
     """Return the table of reconciling ten thousand rows and pruning a hundred thousand."""
     share = 10 if quick else 1
-    looking = 1000 * (queue.LOOKS - 1) * queue.PAUSE
+    looking = 1000 * (queue.SAMPLES - 1) * queue.PAUSE
     rows = []
 
     _make(OPEN // share, status=Status.IN_PROGRESS, attempts=1, worker="elsewhere:1")

@@ -140,7 +140,7 @@ class TestChoices:
         make_row("b", func="shop.tasks.sort", launched_by_id="", user_label="Anonymous")
         found = build()
 
-        found.offer_choices()
+        found.set_choices()
 
         fields = found.form.fields
         assert list(fields["func"].widget.choices)[1:] == [("shop.tasks.sort", "Sort")]
@@ -154,7 +154,7 @@ class TestChoices:
         make_row("b", launched_by_id="7", user_label="Ada Lovelace", created_at=now)
         found = build()
 
-        found.offer_choices()
+        found.set_choices()
 
         assert list(found.form.fields["user"].widget.choices)[1:] == [("7", "Ada Lovelace")]
 
@@ -163,7 +163,7 @@ class TestChoices:
         make_row("b", func="bar.sort")
         found = build()
 
-        found.offer_choices()
+        found.set_choices()
 
         labels = [label for value, label in list(found.form.fields["func"].widget.choices)[1:]]
         assert labels == ["Sort (bar.sort)", "Sort (shop.sort)"]
@@ -171,7 +171,7 @@ class TestChoices:
     def test_the_selected_value_is_a_choice_without_any_row(self):
         found = build(func="gone.away")
 
-        found.offer_choices()
+        found.set_choices()
 
         assert 'value="gone.away" selected' in str(found.form["func"])
 
@@ -180,14 +180,14 @@ class TestChoices:
         connection = connections[router.db_for_read(AsyncTaskRecord)]
 
         with django_assert_num_queries(1, connection=connection):
-            build().offer_choices()
+            build().set_choices()
 
 
 class TestActive:
     def test_each_active_filter_can_be_removed(self):
         found = build(func="shop.sort", q="books", status="ignored")
         assert found.form.is_valid()
-        found.offer_choices()
+        found.set_choices()
 
         active = found.get_active(status="failed")
 

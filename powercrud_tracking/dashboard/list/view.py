@@ -101,7 +101,7 @@ class AbstractRecordList(RecordPage):
             newer=self.request.GET.get("newer", ""),
         )
         add_live_progress(page.records, factory.get_manager())
-        self.filter.offer_choices()
+        self.filter.set_choices()
         return super().get_context_data(
             records=page.records,
             rows=build_rows(page.records),
