@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.utils.translation import gettext as _
 from django_q.conf import Conf
@@ -36,8 +37,8 @@ def retry(task_name: str, *, by: Any = None) -> ActionResult:
 
     Args:
         task_name: the name of the task, in the setting's table.
-        by: who retries it: a user, who then owns the new task, or text; otherwise the new task
-            belongs to the user who launched the first one. Nobody is asked for a permission here.
+        by: who retries it. A user owns the new task; otherwise, with text or nobody, it belongs to
+            the user who launched the first one. Nobody is asked for a permission here.
 
     Returns:
         Done, with the name of the new task, or refused; with a sentence for people.
@@ -116,7 +117,7 @@ def _launch(attempt: Attempt, record: Record, new_name: str) -> None:
 
 
 def _find_owner(attempt: Attempt, record: Record) -> Any:
-    if attempt.by is not None:
+    if isinstance(attempt.by, get_user_model()):
         return attempt.by
     key = record.launched_by_id
     return bulk_arguments.find_users([key]).get(str(key)) or record.user or None

@@ -28,7 +28,7 @@ DOCS = ROOT / "docs"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md"))]
 
 CHECK_ID = re.compile(r"powercrud_tracking\.[EW]\d{3}")
-COMMAND = re.compile(r"\b[a-z]+_async_dashboard\b")
+COMMAND = re.compile(r"\b[a-z]+_async_(?:dashboard|tasks)\b")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`]+)`")
 TOX_RUN = re.compile(r"\btox run -e ([\w,.-]*\w)")

@@ -128,7 +128,7 @@ class TestFromASubclass:
         # What named no manager is found afterwards.
         assert after[own]["state"] == "pending"
         said = shop.follow(self.RECONCILE)
-        assert "Found 1 open task without activity: 1 ended, 0 lost, 0 left open." in said
+        assert ": 1 ended, 0 lost, 0 cancelled, 0 left open." in said
         assert (table.get_rows()[own]["state"], table.get_rows()[own]["answer"]) == ("success", "3")
 
         status, page = shop.ask("read_page", "/tasks/")
@@ -389,7 +389,10 @@ class TestFromPowercrud:
             after = table.wait_for(good, bad)
         said = shop.follow(self.RECONCILE)
         assert {after[name]["status"] for name in (good, bad)} == {"success"}
-        assert "Found 2 open tasks without activity: 2 ended, 0 lost, 0 left open." in said
+        assert (
+            "Found 2 open tasks without activity: 2 ended, 0 lost, 0 cancelled, 0 left open."
+            in said
+        )
         assert ours.get_rows()[good]["status"] == "success"
         assert ours.get_rows()[bad]["status"] == "failed"
 

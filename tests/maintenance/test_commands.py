@@ -54,7 +54,7 @@ class TestReconcile:
         lines = call("reconcile_async_dashboard")
 
         assert lines == [
-            "Found 3 open tasks without activity: 1 ended, 1 lost, 1 left open.",
+            "Found 3 open tasks without activity: 1 ended, 1 lost, 0 cancelled, 1 left open.",
             "Why a task is left open is printed with --verbosity 2.",
         ]
         assert get_status("dead") == Status.LOST
@@ -73,21 +73,32 @@ class TestReconcile:
             "ended: ended, django-q2 has the result",
             "dead: lost",
             "alive: left open, its worker is alive",
-            f"Found 3 open tasks without activity: 1 ended, 1 lost, 1 left open.{end}",
+            f"Found 3 open tasks without activity: 1 ended, 1 lost, 0 cancelled, 1 left open.{end}",
         ]
         assert get_status("dead") == status
+
+    def test_a_task_that_was_asked_to_stop_and_is_gone_is_cancelled(self):
+        AsyncTaskRecord.objects.filter(task_name="dead").update(cancel_requested_at=timezone.now())
+
+        lines = call("reconcile_async_dashboard", "--verbosity=2")
+
+        assert "dead: cancelled, it was asked to stop" in lines
+        assert lines[-1] == (
+            "Found 3 open tasks without activity: 1 ended, 0 lost, 1 cancelled, 1 left open."
+        )
+        assert get_status("dead") == Status.CANCELLED
 
     def test_older_than_replaces_lost_after_of_the_setting(self):
         AsyncTaskRecord.objects.update(updated_at=timezone.now() - timedelta(seconds=20))
 
         assert call("reconcile_async_dashboard") == [
-            "Found 0 open tasks without activity: 0 ended, 0 lost, 0 left open."
+            "Found 0 open tasks without activity: 0 ended, 0 lost, 0 cancelled, 0 left open."
         ]
         assert call("reconcile_async_dashboard", "--older-than", "10")[0] == (
-            "Found 3 open tasks without activity: 1 ended, 1 lost, 1 left open."
+            "Found 3 open tasks without activity: 1 ended, 1 lost, 0 cancelled, 1 left open."
         )
         assert call("reconcile_async_dashboard", "--older-than", "1e300")[0] == (
-            "Found 0 open tasks without activity: 0 ended, 0 lost, 0 left open."
+            "Found 0 open tasks without activity: 0 ended, 0 lost, 0 cancelled, 0 left open."
         )
 
 

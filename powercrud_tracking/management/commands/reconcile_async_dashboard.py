@@ -11,8 +11,8 @@ from powercrud_tracking import upkeep
 class Command(BaseCommand):
     help = (
         "Find out what became of open tasks that have had no activity for long: record the end if "
-        "django-q2 has a result, leave the task open if it may still wait or run, and mark it as "
-        "lost otherwise."
+        "django-q2 has a result, leave the task open if it may still wait or run, and otherwise "
+        "mark it as lost, or as cancelled if it was asked to stop."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -38,12 +38,20 @@ class Command(BaseCommand):
                 self.stdout.write(f"{name}: ended, django-q2 has the result")
             for name in report.lost:
                 self.stdout.write(f"{name}: lost")
+            for name in report.cancelled:
+                self.stdout.write(f"{name}: cancelled, it was asked to stop")
             for name, reason in report.left.items():
                 self.stdout.write(f"{name}: left open, {reason}")
-        found = len(report.ended) + len(report.lost) + len(report.left)
+        numbers = {
+            "ended": report.ended,
+            "lost": report.lost,
+            "cancelled": report.cancelled,
+            "left open": report.left,
+        }
+        found = sum(map(len, numbers.values()))
+        counted = ", ".join(f"{len(names)} {word}" for word, names in numbers.items())
         self.stdout.write(
-            f"Found {found} open {'task' if found == 1 else 'tasks'} without activity: "
-            f"{len(report.ended)} ended, {len(report.lost)} lost, {len(report.left)} left open."
+            f"Found {found} open {'task' if found == 1 else 'tasks'} without activity: {counted}."
             + (" Nothing was written." if dry_run else "")
         )
         if report.left and not is_verbose:
