@@ -138,7 +138,7 @@ class AsyncTaskRecordAdmin(ReadOnlyAdmin):
         return rows.filter(pk__in=visible.values("pk"))
 
     def _get_record(self, row: AsyncTaskRecord) -> Record:
-        # The built-in table has the built-in names, whatever table the settings name.
+        # The built-in table has the default field names also if the settings name another table.
         return Record(row, get_record_map(DashboardConfig()))
 
     @admin.display(description=_("function"))

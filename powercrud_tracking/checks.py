@@ -110,8 +110,8 @@ def check_columns(**kwargs: Any) -> list[checks.CheckMessage]:
 
 
 _FEATURES: Mapping[str, str] = {
-    "launched_by_id": "My tasks, and in PowerCRUD's dialog the reason and the link for whoever "
-    "queued the task",
+    "launched_by_id": "My tasks, and in PowerCRUD's dialog the reason and the link for the user "
+    "who queued the task",
     "func": "titles, the filter by function, run times by function",
     "started_at": "queue times and run times",
     "worker": "whether the worker of a silent task is alive",

@@ -50,7 +50,7 @@ class TaskQueue:
         return [SignedPackage.loads(package)["name"] for package in self._packages.values()]
 
     def run(self) -> list[Record]:
-        """Run whatever is queued, and what is queued meanwhile, each task once.
+        """Run each queued task once, with those that are queued meanwhile.
 
         A task that fails stays in the queue, as with a cluster, unless django-q2's
         ``ack_failures`` or ``max_attempts`` removes it: the next ``run()`` delivers it again.
@@ -174,7 +174,7 @@ _queues: list[TaskQueue] = []
 
 @contextmanager
 def task_queue() -> Iterator[TaskQueue]:
-    """Queue in memory whatever is launched inside, by a view or by code, whatever the broker is.
+    """Queue in memory all tasks that are launched inside, by a view or by code, with any broker.
 
     ::
 
@@ -204,7 +204,7 @@ def run_task(func: Any, *args: Any, manager: Any = None, **kwargs: Any) -> Recor
         func: the function, or its dotted path. It gets ``task_key``, as in a cluster.
         *args: its positional arguments.
         manager: who launches; ``get_manager()`` unless given.
-        **kwargs: whatever ``launch_async_task`` takes: the function's keyword arguments,
+        **kwargs: the other arguments of ``launch_async_task``: the function's keyword arguments,
             ``user``, ``affected_objects``, ``conflict_ids``, ``task_key``, django-q2's options.
 
     Returns:

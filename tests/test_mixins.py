@@ -23,7 +23,7 @@ PATH = "powercrud_tracking.factory.DashboardManager"
 
 
 class ShopManager(ModelTrackingAsyncManager):
-    """What MANAGER_CLASS names in some tests: class attributes between setting and view."""
+    """A manager with class attributes, named by MANAGER_CLASS in some tests."""
 
     record_model_path = "project.BespokeRecord"
     field_map = {"task_name": "key", "status": "state"}
@@ -141,7 +141,7 @@ class TestForwarding:
 
 @pytest.mark.django_db
 class TestFollowing:
-    """The modal of a queued operation leads to the task's page."""
+    """The modal of a queued operation links to the task page."""
 
     @staticmethod
     def queue(client):

@@ -233,7 +233,7 @@ class TestOwnTable:
 
 
 class TestFollowing:
-    """The way from PowerCRUD's modal to the task's own page."""
+    """The link from PowerCRUD's modal to the task page."""
 
     @pytest.fixture
     def created(self, manager, user):

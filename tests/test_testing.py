@@ -1,4 +1,4 @@
-"""A project's tests with our help: the life of a task is the one that a cluster gives it."""
+"""The helpers for the tests of a project run a task as a cluster does."""
 
 import re
 import threading

@@ -23,7 +23,7 @@ MIN_NAME_LENGTH = 36
 MIN_STATUS_LENGTH = 11
 
 type Field = models.Field[Any, Any]
-"""A field of a record model, whatever its type."""
+"""A field of a record model, of any type."""
 
 
 def find_field(model: type[models.Model], name: str) -> Field | None:

@@ -53,8 +53,8 @@ def to_json(value: object, *, limit: int, redact: SecretKeys | None = None) -> A
 def to_text(value: object, *, limit: int, redact: SecretKeys | None = None) -> str:
     """Return ``value`` as text of at most ``limit`` bytes of UTF-8.
 
-    A string, and whatever ``to_json`` makes a string of, stays as it is, without quotes, but for
-    the secrets in it; anything else becomes JSON.
+    A string, and a value that ``to_json`` converts to one, is returned without quotes and with its
+    secrets masked; anything else becomes JSON.
     """
     if (
         type(value) is str

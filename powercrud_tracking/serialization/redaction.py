@@ -80,7 +80,7 @@ class SecretKeys(dict[str, bool]):
     result is kept for the next time.
 
     Args:
-        patterns: regular expressions; a key that one of them is found in, whatever the case,
+        patterns: regular expressions, searched without regard to case; a key with a match
             names a secret.
     """
 

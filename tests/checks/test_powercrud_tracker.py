@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class OldTracker(PowerCRUDTracker):
-    """A project's subclass of PowerCRUD's own tracker."""
+    """A subclass of PowerCRUD's tracker in a project."""
 
     record_model_path = "project.InheritedRecord"
 
@@ -28,7 +28,7 @@ class TestCheckMigration:
         "Move it over as docs/migrating-from-powercrud.md says: by an import or by settings, and "
         "no row is lost. If both shall stay for a while, silence this check."
     )
-    OURS = {"manager_class": "powercrud_tracking.factory.DashboardManager"}
+    DASHBOARD_MANAGER = {"manager_class": "powercrud_tracking.factory.DashboardManager"}
 
     def find_of(self, name):
         return [found for found in check_migration() if found.msg.startswith(f"{name} ")]
@@ -73,7 +73,7 @@ class TestCheckMigration:
             {"async_manager_class_path": "nowhere.Manager"},
             {"async_manager_class_path": 3},
         ],
-        ids=["none", "ours", "plain", "nowhere", "no-text"],
+        ids=["none", "dashboard-manager", "plain", "nowhere", "no-text"],
     )
     def test_a_view_with_another_manager_is_no_warning(self, attributes):
         view = type("OtherView", (AsyncMixin,), attributes)
@@ -97,7 +97,9 @@ class TestCheckMigration:
 
         assert self.find_of("MovedView") == []
 
-    @pytest.mark.parametrize("default", [None, "x", {}, OURS, {"manager_class": "nowhere.X"}])
+    @pytest.mark.parametrize(
+        "default", [None, "x", {}, DASHBOARD_MANAGER, {"manager_class": "nowhere.X"}]
+    )
     def test_another_default_manager_is_no_warning(self, settings, default):
         settings.POWERCRUD_SETTINGS = {"ASYNC_MANAGER_DEFAULT": default}
 

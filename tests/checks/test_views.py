@@ -1,4 +1,4 @@
-"""The check of what views override."""
+"""The check of the overrides of views."""
 
 import pytest
 from django.core import checks
@@ -14,7 +14,7 @@ CORRECT = "Correct it, or leave it out for the default"
 
 
 def find_of(view):
-    """Return what check_views says of one view; views of other tests may still be alive."""
+    """Return the messages of check_views for one view; views of other tests may still exist."""
     return [error for error in check_views() if error.obj is view]
 
 

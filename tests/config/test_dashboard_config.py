@@ -80,9 +80,9 @@ class TestDashboardConfig:
         assert DashboardConfig(redact=["pin"]) == DashboardConfig(redact=("pin",))
 
     def test_a_logical_name_of_powercrud_means_the_same_field(self):
-        ours = DashboardConfig(field_map={"objects": "note"})
+        expected = DashboardConfig(field_map={"objects": "note"})
 
-        assert DashboardConfig(field_map={"affected": "note"}) == ours
+        assert DashboardConfig(field_map={"affected": "note"}) == expected
 
 
 class TestSubclass:
@@ -137,7 +137,7 @@ class TestSubclass:
 
     def test_a_subclass_may_have_methods_and_properties(self):
         class Archive(DashboardConfig):
-            _note = "ours"
+            _note = "a note"
 
             @property
             def is_small(self):
@@ -149,7 +149,7 @@ class TestSubclass:
         config = Archive(payload_limit=1024)
 
         assert config.is_small
-        assert config.get_note() == "ours"
+        assert config.get_note() == "a note"
 
 
 FINGERPRINT_SCRIPT = """

@@ -32,7 +32,7 @@ def pack(config, base):
 
 
 def unpack(packed, base):
-    """Unpack a configuration as our own launch has signed it."""
+    """Sign and unpack a configuration."""
     return packing.unpack(packing.sign(packed, path=MANAGER), base, path=MANAGER)
 
 
@@ -40,10 +40,10 @@ def say(log):
     return [record.getMessage() for record in log.records]
 
 
-def get_other_settings(theirs, ours):
+def get_other_settings(launched_with, here):
     return (
-        f"A task was launched with the tracking configuration {theirs}, this process has {ours}: "
-        "the settings of web and worker differ."
+        f"A task was launched with the tracking configuration {launched_with}, this process "
+        f"has {here}: the settings of web and worker differ."
     )
 
 

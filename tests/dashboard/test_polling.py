@@ -16,7 +16,7 @@ LIST = reverse("powercrud_tracking:list")
 
 
 @pytest.fixture(autouse=True)
-def standing_clock(monkeypatch):
+def stopped_clock(monkeypatch):
     monkeypatch.setattr(polling.time, "time", lambda: 1_000_000.0)
 
 
@@ -106,8 +106,8 @@ class TestUnchanged:
         with CaptureQueriesContext(using) as queries:
             ask(admin_client, *rows, top=top, token=token)
 
-        ours = [q for q in queries if "asynctaskrecord" in q["sql"]]
-        assert len(ours) == 2
+        reads = [q for q in queries if "asynctaskrecord" in q["sql"]]
+        assert len(reads) == 2
 
 
 class TestChanged:

@@ -1,4 +1,4 @@
-"""The backfill: from django-q2's results, and from a table that a project had before."""
+"""The backfill from django-q2's results and from an old table of a project."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -224,7 +224,7 @@ class TestResults:
 
 
 class TestUnreadableResults:
-    """What django-q2 can no longer unpickle."""
+    """Values that django-q2 cannot unpickle."""
 
     @pytest.fixture(params=["args", "kwargs", "result"])
     def column(self, request):

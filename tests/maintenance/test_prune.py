@@ -28,7 +28,7 @@ SHORT_WAIT = {
     "postgresql": "SET lock_timeout = '10s'",
     "mysql": "SET SESSION innodb_lock_wait_timeout = 10",
 }
-"""Nothing here may wait for ever."""
+"""The maximum time of each test here."""
 
 
 def len_of(days):

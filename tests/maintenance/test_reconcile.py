@@ -358,7 +358,7 @@ def build_record(status=Status.IN_PROGRESS, worker=GONE, cluster="night"):
 
 
 def build_evidence(**values):
-    """All could be asked, and nothing says that a task waits or runs."""
+    """Evidence that no task is queued or running."""
     given = {"queued": None, "waiting": {"night": 0}, "redelivers": False, "clusters": ()}
     return Evidence(**{**given, **values})
 
@@ -495,7 +495,7 @@ class TestDescribeLoss:
 
 
 class TestQueues:
-    """A task is looked for in the queue that it was sent to."""
+    """A task is searched in the queue that it was sent to."""
 
     @pytest.fixture
     def redis_queue(self, monkeypatch):

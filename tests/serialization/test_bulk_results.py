@@ -49,7 +49,7 @@ def widgets(db):
 
 @pytest.fixture
 def refuse_deletion(widgets):
-    """Let the deletion of a widget raise whatever the test asks for."""
+    """Make the deletion of a widget raise an exception."""
     receivers = []
 
     def refuse(exc):

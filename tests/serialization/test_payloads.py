@@ -45,7 +45,7 @@ LIMIT = 16384
 
 
 def write(value, limit=LIMIT):
-    """Return what to_json makes of a value, held against everything that it promises."""
+    """Return the result of to_json after checking all its guarantees."""
     result = to_json(value, limit=limit, redact=REDACT)
 
     text = json.dumps(result, allow_nan=False)
