@@ -17,7 +17,7 @@ from powercrud_tracking.config.dashboard_config import get_config, load
 from powercrud_tracking.lifecycle import Event, Status
 from powercrud_tracking.maintenance.locks import release_ended_tasks
 from powercrud_tracking.poll import build_poll
-from powercrud_tracking.recording import bulk_arguments, launches
+from powercrud_tracking.recording import bulk_arguments, launches, objects
 from powercrud_tracking.recording.events import EventRecorder
 from powercrud_tracking.recording.launches import QUEUE_OPTIONS, Launch
 from powercrud_tracking.recording.lock_limits import limit_waiting
@@ -268,6 +268,24 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
             running.raise_if_cancelled(progress_data)
         super().update_progress(task_name, progress_data)
 
+    def link(self, task_name: str, touches: Any) -> None:
+        """Link a running task to further objects; an error of the database is logged.
+
+        Args:
+            task_name: the name of the task.
+            touches: as in ``launch_async_task()``.
+
+        Raises:
+            TypeError: ``touches`` is something else.
+        """
+        limit = self.config.objects_limit
+        found = objects.collect(touches, limit=limit)
+        try:
+            if found:
+                objects.link_more(task_name, found, limit=limit)
+        except DatabaseError:
+            logger.exception("Could not link task %s to its objects.", task_name)
+
     def get_create_defaults(self, task_name: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the values of further fields for a new row, as ``CREATE_DEFAULTS`` says.
 
@@ -416,6 +434,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
         affected_objects: Any = None,
         task_key: str | None = None,
         group: str | None = None,
+        touches: Any = None,
         **kwargs: Any,
     ) -> str:
         """Queue a task; see PowerCRUD's ``AsyncManager``, whose arguments these are.
@@ -424,7 +443,12 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
 
         A launch under the name of a finished task starts its row over.
 
+        Args:
+            touches: the objects that the task works on: a model instance, a queryset,
+                ``("shop.book", keys)``, or a list of these. The function does not see it.
+
         Raises:
+            TypeError: ``touches`` is something else.
             TaskStillOpenError: the name belongs to a task that has not ended; nothing changes.
             django.core.exceptions.ImproperlyConfigured: this manager could not be built by a
                 worker.
@@ -437,6 +461,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
         name, args = launches.take_task_name(task_key or name, args)
         task_name = name or self.generate_task_name()
         args = tuple(bulk_arguments.without_controls(value) for value in args)
+        touched = objects.collect(touches, limit=self.config.objects_limit)
         with launches.begin(self, task_name) as launch:
             self._emit_create(
                 task_name,
@@ -450,6 +475,8 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
                 func=func,
                 group=group,
                 cluster=launches.get_cluster(kwargs),
+                touches=touched,
+                conflict_ids=conflict_ids,
                 extra=launches.describe_options(func, kwargs, conflict_ids),
             )
             try:

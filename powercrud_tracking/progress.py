@@ -3,11 +3,12 @@
 import operator
 from collections.abc import Iterable, Iterator
 from time import monotonic
+from typing import Any
 
 from powercrud_tracking.recording.cancellation import TaskCancelled
 from powercrud_tracking.recording.running import find_running_task
 
-__all__ = ["TaskCancelled", "check_cancelled", "report", "track"]
+__all__ = ["TaskCancelled", "check_cancelled", "report", "touches", "track"]
 
 _REPORT_EVERY = 0.2
 """Minimum number of seconds between two reports of ``track()``."""
@@ -44,6 +45,22 @@ def check_cancelled() -> None:
     running = find_running_task()
     if running is not None and running.manager is not None:
         running.raise_if_cancelled()
+
+
+def touches(obj: Any) -> None:
+    """Link the running task to objects that it works on; outside a task this does nothing.
+
+    In a transaction that is rolled back the links are, too.
+
+    Args:
+        obj: a model instance, a queryset, ``("shop.book", keys)``, or a list of these.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    running = find_running_task()
+    if running is not None and running.manager is not None:
+        running.manager.link(running.task_name, obj)
 
 
 def track[T](iterable: Iterable[T], total: int | None = None, message: str = "") -> Iterator[T]:

@@ -16,6 +16,7 @@ from powercrud_tracking.config.dashboard_config import load
 from powercrud_tracking.lifecycle import Action, Event, Outcome
 from powercrud_tracking.recording import bulk_arguments
 from powercrud_tracking.recording.launches import KEPT_OPTIONS
+from powercrud_tracking.recording.objects import get_touches
 from powercrud_tracking.records import reading
 from powercrud_tracking.records.reading import Record
 from powercrud_tracking.serialization.payloads import describe_exception
@@ -107,6 +108,7 @@ def _launch(attempt: Attempt, record: Record, new_name: str) -> None:
             affected_objects=record.objects or None,
             task_key=new_name,
             group=task.group,
+            touches=get_touches(attempt.task_name),
             **_get_options(record),
             **kwargs,
         )

@@ -109,6 +109,8 @@ class DashboardConfig:
     )
     base_template: str = "powercrud_tracking/base.html"
     visible: str | Callable[..., Any] | None = None
+    objects_of: str | Callable[..., Any] | None = None
+    objects_limit: int = 10_000
     allowed: str | Callable[..., Any] | None = None
     retry: str | Callable[..., Any] | None = None
 

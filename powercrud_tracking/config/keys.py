@@ -153,6 +153,12 @@ KEYS: Mapping[str, Key] = {
         is_valid=_is_text,
     ),
     "visible": _optional_function(),
+    "objects_of": _optional_function(on_views=True),
+    "objects_limit": Key(
+        wanted="a whole number, 0 or more",
+        is_valid=lambda value: isinstance(value, int) and _is_number(value, 0),
+        on_views=True,
+    ),
     "allowed": _optional_function(),
     "retry": _optional_function(),
 }

@@ -12,6 +12,7 @@ from powercrud_tracking.config.keys import ACTIONS
 from powercrud_tracking.lifecycle import FINISHED
 from powercrud_tracking.models import END_TIMES, AsyncTaskAction, AsyncTaskRecordQuerySet
 from powercrud_tracking.recording.attempts import get_attempts
+from powercrud_tracking.recording.objects import delete_links
 from powercrud_tracking.records import mapping, reading
 from powercrud_tracking.records.reading import Record
 from powercrud_tracking.records.times import find_past, find_time
@@ -109,7 +110,9 @@ def remove_tasks(
     """
     deleted = _delete(old)
     kept = rows.named_tasks(task_names).get_task_names()
-    get_attempts(set(task_names) - set(kept)).delete()
+    gone = set(task_names) - set(kept)
+    get_attempts(gone).delete()
+    delete_links(gone)
     return deleted
 
 

@@ -1,5 +1,6 @@
 """The tables and their querysets."""
 
+from powercrud_tracking.models.objects import AsyncTaskObject
 from powercrud_tracking.models.querysets import END_TIMES, AsyncTaskRecordQuerySet, find_key
 from powercrud_tracking.models.tables import (
     AbstractAsyncTaskRecord,
@@ -13,6 +14,7 @@ __all__ = [
     "AbstractAsyncTaskRecord",
     "AsyncTaskAction",
     "AsyncTaskAttempt",
+    "AsyncTaskObject",
     "AsyncTaskRecord",
     "AsyncTaskRecordQuerySet",
     "find_key",

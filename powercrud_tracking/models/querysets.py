@@ -5,14 +5,18 @@ from datetime import datetime
 from typing import Any, Self
 
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, router
 from django.db.models.functions import Coalesce
 
 from powercrud_tracking.config.dashboard_config import DEFAULT_FIELDS
 from powercrud_tracking.lifecycle import FINISHED, OPEN, Status
+from powercrud_tracking.models.objects import AsyncTaskObject, get_label
 
 END_TIMES = ("completed_at", "failed_at", "cancelled_at", "updated_at", "created_at")
 """Logical names of the columns with the end time of a task, the most precise first."""
+
+MOST_LINKS = 1000
+"""How many of the newest tasks of an object are found where the links are in another database."""
 
 _PAYLOADS = ("args", "kwargs", "result", "extra")
 _RUN = (
@@ -169,6 +173,30 @@ class AsyncTaskRecordQuerySet(models.QuerySet[Any]):
     def on_objects(self, text: str) -> Self:
         """Return the tasks whose label of objects contains this text, in any case."""
         return self._where("objects", text, "icontains")
+
+    def touching(self, obj: models.Model) -> Self:
+        """Return the tasks that work, or worked, on an object.
+
+        Args:
+            obj: an instance of a model; it may have been deleted, as long as it has its key.
+        """
+        label = get_label(type(obj))
+        return self.touching_key(label, str(obj.pk)) if obj.pk is not None else self.none()
+
+    def touching_key(self, label: str, key: str) -> Self:
+        """Return the tasks that work on the object of a model with this key.
+
+        Args:
+            label: of the model, in lower case: "shop.book".
+            key: of the object, as text.
+        """
+        using = router.db_for_read(AsyncTaskObject)
+        links = AsyncTaskObject.objects.using(using).filter(model=label, object_id=key)
+        names = links.order_by("-created_at").values_list("task_name", flat=True)
+        if using != self.db:
+            # A query reads one database only.
+            return self.named_tasks(names[:MOST_LINKS])
+        return self._where("task_name", names.order_by(), "in")
 
     def mentioning(self, word: str) -> Self:
         """Return the tasks whose name, message or objects contain this word, in any case."""

@@ -83,6 +83,14 @@ def find_locks(func: str, args: Any) -> dict[str, set[Any]] | None:
         return None
 
 
+def find_keys(func: str, args: Any) -> dict[str, list[Any]] | None:
+    """Return the path of the model and the keys that a bulk task works on, or ``None``."""
+    if func not in BULK_WORKERS or not isinstance(args, list | tuple) or len(args) < 2:
+        return None
+    path, keys = args[:2]
+    return {str(path): list(keys)} if isinstance(keys, list | tuple | set) else None
+
+
 def is_rolled_back(kwargs: Any) -> bool:
     """Return whether a bulk operation that failed has changed nothing.
 

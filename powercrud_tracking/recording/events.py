@@ -11,7 +11,7 @@ from django_q.utils import get_func_repr
 
 from powercrud_tracking.config.dashboard_config import DashboardConfig, load
 from powercrud_tracking.lifecycle import ALL, TABLE, Event, Status, find_status
-from powercrud_tracking.recording import attempts, outcomes
+from powercrud_tracking.recording import attempts, objects, outcomes
 from powercrud_tracking.recording.action_log import describe_cancel
 from powercrud_tracking.recording.launches import find_launch
 from powercrud_tracking.recording.recorder import RecordedEvent, get_recorder
@@ -147,6 +147,8 @@ class EventRecorder:
             written = self.recorder.start_over(event, self._build_defaults(event))
             if written:
                 attempts.delete_attempts([task_name])
+                objects.delete_links([task_name])
+                self._link(event)
         elif not written:
             written = self.recorder.update(event)
         return written is not None
@@ -420,13 +422,25 @@ class EventRecorder:
     def _insert(self, event: RecordedEvent) -> RecordedEvent | None:
         defaults = self._build_defaults(event)
         try:
-            return self.recorder.insert(event, defaults)
+            inserted = self.recorder.insert(event, defaults)
         except (TypeError, ValueError):
             # A subclass may return anything.
             if not defaults:
                 raise
             logger.exception("%r cannot be stored; the row is inserted without it.", defaults)
-            return self.recorder.insert(event, {})
+            inserted = self.recorder.insert(event, {})
+        if inserted is not None and event.event in {Event.CREATE, Event.START}:
+            self._link(event)
+        return inserted
+
+    def _link(self, event: RecordedEvent) -> None:
+        """Link a new task to the objects that it works on; without them its row is right, too."""
+        try:
+            found = objects.find_objects(event.payload, self._config)
+            if found:
+                objects.link(event.task_name, found, limit=self._config.objects_limit)
+        except Exception:
+            logger.exception("Could not link task %s to its objects.", event.task_name)
 
     def _build_defaults(self, event: RecordedEvent) -> Mapping[str, Any]:
         if self._get_defaults is None:

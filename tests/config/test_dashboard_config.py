@@ -46,7 +46,7 @@ class TestDashboardConfig:
         assert config.base_template == "powercrud_tracking/base.html"
         functions = (
             *("format_user", "format_objects", "format_payload", "failed_result"),
-            *("visible", "allowed", "retry"),
+            *("visible", "objects_of", "allowed", "retry"),
         )
         assert {getattr(config, name) for name in functions} == {None}
 

@@ -50,6 +50,8 @@ WRONG_VALUES = [
     *params("FORMAT_PAYLOAD", FUNCTION, [], "format_payload", len),
     *params("FAILED_RESULT", FUNCTION, False, "is_failed", len),
     *params("VISIBLE", FUNCTION, True, "visible", len),
+    *params("OBJECTS_OF", FUNCTION, 3, "objects", len),
+    *params("OBJECTS_LIMIT", "a whole number, 0 or more", None, -1, 1.5, True, "9"),
     *params("ALLOWED", FUNCTION, True, "allowed", len),
     *params("RETRY", FUNCTION, 3, "retry", len),
     *params(

@@ -100,7 +100,7 @@ class TestSettingsPage:
 
         written = {key: default.strip("`") for key, default, *_ in self.ROWS if key in defaults}
 
-        assert len(written) == 8
+        assert len(written) == 9
         assert written == {key: repr(value).replace("'", '"') for key, value in defaults.items()}
 
     def test_its_logical_names_are_those_of_the_code(self):
