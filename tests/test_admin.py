@@ -1,17 +1,19 @@
 import itertools
+import re
 from datetime import timedelta
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth.models import Permission
 from django.db import connections, router
 from django.test.utils import CaptureQueriesContext
-from django.urls import reverse
+from django.urls import reverse, reverse_lazy
 from django.utils import timezone
 
-from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
+from powercrud_tracking.models import AsyncTaskAction, AsyncTaskAttempt, AsyncTaskRecord
 from tests.project.models import InheritedRecord
 from tests.settings import IS_SPLIT
-from tests.support.rows import NAME
+from tests.support.rows import NAME, get_row, make_row
 
 pytestmark = pytest.mark.django_db
 
@@ -32,10 +34,20 @@ def make_attempt():
     )
 
 
+def make_action():
+    return AsyncTaskAction.objects.create(
+        task_name=NAME, action="cancel", outcome="refused", message="<b>no stock</b>"
+    )
+
+
 models = pytest.mark.parametrize(
     ("model", "make"),
-    [(AsyncTaskRecord, make_record), (AsyncTaskAttempt, make_attempt)],
-    ids=["records", "attempts"],
+    [
+        (AsyncTaskRecord, make_record),
+        (AsyncTaskAttempt, make_attempt),
+        (AsyncTaskAction, make_action),
+    ],
+    ids=["records", "attempts", "actions"],
 )
 
 
@@ -181,15 +193,18 @@ def test_invisible_rows_are_not_in_the_admin(admin_client, settings):
     settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.project.tracking.hide_all"}
     row = AsyncTaskRecord.objects.create(task_name="a tenant's")
     AsyncTaskAttempt.objects.create(task_name="a tenant's", number=1, ended_at=timezone.now())
-    records = reverse("admin:powercrud_tracking_asynctaskrecord_changelist")
-    attempts = reverse("admin:powercrud_tracking_asynctaskattempt_changelist")
+    AsyncTaskAction.objects.create(task_name="a tenant's", action="cancel", outcome="done")
+    urls = [
+        get_url(model, "changelist")
+        for model in (AsyncTaskRecord, AsyncTaskAttempt, AsyncTaskAction)
+    ]
 
-    pages = [admin_client.get(url) for url in (records, attempts)]
+    pages = [admin_client.get(url) for url in urls]
     page = admin_client.get(
         reverse("admin:powercrud_tracking_asynctaskrecord_change", args=[row.pk])
     )
 
-    assert [p.context["cl"].result_count for p in pages] == [0, 0]
+    assert [p.context["cl"].result_count for p in pages] == [0, 0, 0]
     assert page.status_code == 302
 
 
@@ -247,3 +262,121 @@ def test_the_records_of_a_query_are_read_from_one_database(rf, admin_user, setti
 
     # Django refuses to build a statement of two databases.
     assert str(rows.query)
+
+
+class TestActions:
+    URL = reverse_lazy("admin:powercrud_tracking_asynctaskrecord_changelist")
+
+    def send(self, client, action, *rows, **data):
+        data |= {"action": action, "_selected_action": [row.pk for row in rows]}
+        return client.post(self.URL, data, follow=True)
+
+    def get_messages(self, response):
+        return [str(message) for message in response.context["messages"]]
+
+    @pytest.fixture
+    def staff_client(self, client, auditor):
+        type(auditor).objects.filter(pk=auditor.pk).update(is_staff=True)
+        client.force_login(auditor)
+        return client
+
+    def test_one_task_is_cancelled_at_once(self, admin_client, admin_user):
+        row = make_row(status="pending")
+
+        response = self.send(admin_client, "cancel_tasks", row)
+
+        assert self.get_messages(response) == ["1 task cancelled."]
+        assert get_row().status == "cancelled"
+        assert AsyncTaskAction.objects.get().by_id == str(admin_user.pk)
+
+    def test_several_tasks_are_cancelled_after_a_question(self, admin_client):
+        rows = [make_row(name, status="pending") for name in ("a", "b")]
+        rows.append(make_row("c", status="success"))
+
+        asked = self.send(admin_client, "cancel_tasks", *rows)
+        still_queued = AsyncTaskRecord.objects.filter(status="pending").count()
+        done = self.send(admin_client, "cancel_tasks", *rows, confirmed="yes")
+
+        content = asked.content.decode()
+        assert "Cancel 3 tasks?" in content
+        assert content.count('name="_selected_action"') == 3
+        assert still_queued == 2
+        assert self.get_messages(done) == ["2 tasks cancelled. 1 task: It has ended already."]
+
+    def test_a_deletion_is_asked_for(self, admin_client):
+        row = make_row(status="success")
+
+        asked = self.send(admin_client, "delete_tasks", row)
+        number = AsyncTaskRecord.objects.count()
+        done = self.send(admin_client, "delete_tasks", row, confirmed="yes")
+
+        assert "Delete 1 task?" in asked.content.decode()
+        assert number == 1
+        assert self.get_messages(done) == ["1 task deleted."]
+        assert not AsyncTaskRecord.objects.exists()
+
+    def test_a_retry_that_is_not_possible_says_why(self, admin_client):
+        response = self.send(admin_client, "retry_tasks", make_row(status="pending"))
+
+        assert self.get_messages(response) == ["1 task: It has not ended."]
+
+    def test_no_more_than_the_most_are_acted_on_at_once(self, admin_client, monkeypatch):
+        monkeypatch.setattr("powercrud_tracking.admin.MOST", 2)
+        rows = [make_row(name, status="pending") for name in "abc"]
+
+        asked = self.send(admin_client, "cancel_tasks", *rows, select_across="1")
+
+        content = asked.content.decode()
+        assert "Cancel 2 tasks? No more than these can be selected at once." in content
+        assert content.count('name="_selected_action"') == 2
+
+    def test_each_row_is_asked_for_its_permission(self, staff_client, auditor):
+        rows = [
+            make_row("own", status="pending", launched_by_id=str(auditor.pk)),
+            make_row("of others", status="pending"),
+        ]
+
+        response = self.send(staff_client, "cancel_tasks", *rows, confirmed="yes")
+
+        assert self.get_messages(response) == [
+            "1 task cancelled. 1 task: You are not allowed to do this."
+        ]
+        assert get_row("of others").status == "pending"
+        assert AsyncTaskAction.objects.count() == 1
+
+    @pytest.mark.parametrize(
+        ("permission", "offered"),
+        [
+            (None, ["cancel_tasks"]),
+            ("retry", ["cancel_tasks", "retry_tasks"]),
+            ("delete", ["cancel_tasks", "delete_tasks"]),
+        ],
+    )
+    def test_only_allowed_actions_are_offered(self, staff_client, auditor, permission, offered):
+        if permission:
+            codename = f"{permission}_asynctaskrecord"
+            auditor.user_permissions.add(Permission.objects.get(codename=codename))
+        make_row()
+
+        content = staff_client.get(self.URL).content.decode()
+
+        assert re.findall(r'<option value="(\w+)"', content) == offered
+
+    def test_allowed_decides_where_it_is_set(self, staff_client, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"ALLOWED": "tests.test_admin.only_retries"}
+
+        refused = self.send(staff_client, "cancel_tasks", make_row(status="pending"))
+        asked = self.send(staff_client, "retry_tasks", get_row())
+
+        assert self.get_messages(refused) == ["1 task: You are not allowed to do this."]
+        assert self.get_messages(asked) == ["1 task: It has not ended."]
+
+    def test_where_another_table_is_recorded_nothing_is_offered(self, admin_client, settings):
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.InheritedRecord"}
+        make_row()
+
+        assert "<option" not in admin_client.get(self.URL).content.decode()
+
+
+def only_retries(request, action, record):
+    return action == "retry"

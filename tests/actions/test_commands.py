@@ -60,7 +60,7 @@ class TestWhichTasks:
     def test_a_table_without_the_fields_of_the_action_is_an_error(self, command, settings):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"RECORD_MODEL": "project.NameOnlyRecord"}
 
-        with pytest.raises(CommandError, match="The record table has no field for: status, "):
+        with pytest.raises(CommandError, match="The record table has no field for: status"):
             call(command, "a")
 
     def test_an_unknown_name_is_counted(self, command):
