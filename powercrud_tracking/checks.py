@@ -17,6 +17,7 @@ from powercrud.async_dashboard import ModelTrackingAsyncManager as PowerCRUDTrac
 from powercrud.async_manager import AsyncManager
 from powercrud.mixins.async_mixin import AsyncMixin
 
+from powercrud_tracking.actions import availability
 from powercrud_tracking.config import setting
 from powercrud_tracking.config.dashboard_config import DashboardConfig, get_config, load
 from powercrud_tracking.config.layers import find_class_problems
@@ -27,6 +28,7 @@ from powercrud_tracking.config.validation import (
     get_valid_setting,
 )
 from powercrud_tracking.factory import PATH, find_manager_class_problems, get_manager_class
+from powercrud_tracking.lifecycle import Action
 from powercrud_tracking.managers import ModelTrackingAsyncManager
 from powercrud_tracking.mixins import AsyncDashboardMixin
 from powercrud_tracking.records.mapping import get_record_map
@@ -40,6 +42,8 @@ def register() -> None:
     checks.register(check_manager_class)
     checks.register(check_base_template)
     checks.register(check_columns)
+    checks.register(check_action_columns)
+    checks.register(check_action_permissions)
     checks.register(check_views)
     checks.register(check_cache)
     checks.register(check_default_manager)
@@ -118,6 +122,79 @@ _FEATURES: Mapping[str, str] = {
     "attempts": "the number of attempts",
 }
 """Logical name to what is missing without it."""
+
+
+def check_action_columns(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Warn if the record table lacks a column without which people cannot act on tasks."""
+    if any(find_setting_problems()):
+        return []
+    lacking = {action: availability.find_missing(action) for action in _get_wanted_actions()}
+    names = sorted({name for missing in lacking.values() for name in missing})
+    if not names:
+        return []
+    missing = "; ".join(
+        f"{_ACTIONS[action]}: {', '.join(missing)}"
+        for action, missing in lacking.items()
+        if missing
+    )
+    fields = ", ".join(f"{name} = {_ACTION_FIELDS[name]}" for name in names)
+    return [
+        checks.Warning(
+            f"{get_record_map(get_config()).model._meta.label} has no field for some logical "
+            f"names, and so its tasks cannot be acted on in every way. {missing}.",
+            hint=f"Add the fields and migrate: {fields}. Or name those that the model has in "
+            "FIELD_MAP, or map a name to None there.",
+            id="powercrud_tracking.W006",
+        )
+    ]
+
+
+def check_action_permissions(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Warn if the record model has no permission for an action, so that nobody can hold it."""
+    if any(find_setting_problems()) or get_config().allowed is not None:
+        return []
+    meta = get_record_map(get_config()).model._meta
+    known = {f"{name}_{meta.model_name}" for name in meta.default_permissions}
+    known |= {codename for codename, _ in meta.permissions}
+    asked = [f"{action}_{meta.model_name}" for action in _get_wanted_actions()]
+    lacking = [f"{meta.app_label}.{name}" for name in asked if name not in known]
+    if not lacking:
+        return []
+    return [
+        checks.Warning(
+            f"{meta.label} has no permission {' and no '.join(lacking)}: nobody but a superuser "
+            "can be allowed to do this with tasks of others.",
+            hint="Inherit the Meta of AbstractAsyncTaskRecord, or write there: default_permissions "
+            '= ("add", "change", "delete", "view", "cancel", "retry"); then makemigrations and '
+            "migrate. Or decide by a function of your own in ALLOWED.",
+            id="powercrud_tracking.W007",
+        )
+    ]
+
+
+def _get_wanted_actions() -> list[Action]:
+    """Return the actions of which FIELD_MAP maps no name to ``None``, which leaves them out."""
+    field_map = get_config().field_map
+    return [
+        action
+        for action, names in availability.NEEDED.items()
+        if all(field_map.get(name, name) is not None for name in names)
+    ]
+
+
+_ACTIONS: Mapping[Action, str] = {
+    Action.CANCEL: "cancel a running task",
+    Action.RETRY: "retry",
+    Action.DELETE: "delete",
+}
+
+_ACTION_FIELDS: Mapping[str, str] = {
+    "status": "models.CharField(max_length=16)",
+    "cancel_requested_at": "models.DateTimeField(null=True)",
+    "retried_by": 'models.CharField(max_length=255, default="", db_default="")',
+    "queue_id": 'models.CharField(max_length=64, default="", db_default="")',
+}
+"""Logical name to the field to add."""
 
 
 def check_views(**kwargs: Any) -> list[checks.CheckMessage]:

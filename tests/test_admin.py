@@ -363,7 +363,7 @@ class TestActions:
         assert re.findall(r'<option value="(\w+)"', content) == offered
 
     def test_allowed_decides_where_it_is_set(self, staff_client, settings):
-        settings.POWERCRUD_ASYNC_DASHBOARD = {"ALLOWED": "tests.test_admin.only_retries"}
+        settings.POWERCRUD_ASYNC_DASHBOARD = {"ALLOWED": "tests.project.tracking.may_retry"}
 
         refused = self.send(staff_client, "cancel_tasks", make_row(status="pending"))
         asked = self.send(staff_client, "retry_tasks", get_row())
@@ -376,7 +376,3 @@ class TestActions:
         make_row()
 
         assert "<option" not in admin_client.get(self.URL).content.decode()
-
-
-def only_retries(request, action, record):
-    return action == "retry"

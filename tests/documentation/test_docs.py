@@ -11,6 +11,8 @@ from django.core.management.base import BaseCommand
 
 import powercrud_tracking
 from powercrud_tracking import checks
+from powercrud_tracking.actions.availability import NEEDED
+from powercrud_tracking.actions.log import Attempt
 from powercrud_tracking.config.dashboard_config import (
     DEFAULT_FIELDS,
     FIELD_ALIASES,
@@ -18,7 +20,9 @@ from powercrud_tracking.config.dashboard_config import (
     DashboardConfig,
 )
 from powercrud_tracking.config.keys import VIEW_KEYS
-from powercrud_tracking.lifecycle import ALL, OPEN, TABLE, Event, Status, get_status_after
+from powercrud_tracking.lifecycle import ALL, OPEN, TABLE, Action, Event, Status, get_status_after
+from powercrud_tracking.models import AsyncTaskAction
+from powercrud_tracking.recording.launches import KEPT_OPTIONS, MOST_LOCKS
 from powercrud_tracking.recording.recorder import Recorder
 from powercrud_tracking.urls import urlpatterns
 
@@ -317,6 +321,12 @@ class TestSignalsPage:
 
         assert [row[0].strip("`") for row in rows] == sent
 
+    def test_the_arguments_of_an_action_are_those_that_are_sent(self):
+        _, _, sending = inspect.getsource(Attempt.finish).partition("task_acted.send_robust")
+        rows = read_table(read("docs", "signals.md"), "| argument | what it is of an action |")
+
+        assert [row[0].strip("`") for row in rows] == re.findall(r"^ +(\w+)=", sending, flags=re.M)
+
 
 class TestPagesPage:
     def test_its_addresses_are_those_of_the_code(self):
@@ -388,16 +398,24 @@ class TestApiPage:
     @pytest.mark.parametrize(
         "name",
         [
+            "actions.ActionResult",
+            "actions.cancel",
+            "actions.delete",
+            "actions.retry",
             "config.DashboardConfig",
             "factory",
             "factory.DashboardManager",
             "managers.ModelTrackingAsyncManager",
             "mixins.AsyncDashboardMixin",
             "models.AbstractAsyncTaskRecord",
+            "models.AsyncTaskAction",
             "models.AsyncTaskAttempt",
             "models.AsyncTaskRecord",
+            "progress.TaskCancelled",
+            "progress.check_cancelled",
             "progress.report",
             "progress.track",
+            "signals.task_acted",
             "signals.task_recorded",
             "testing.assert_task",
             "testing.run_task",
@@ -454,3 +472,33 @@ class TestTaskPage:
         blocks = re.findall(r"{% block (task_\w+) %}", source.partition("{% endcomment %}")[2])
 
         assert [row[0].strip("`") for row in rows] == blocks
+
+
+class TestActionsPage:
+    TEXT = read("docs", "actions.md")
+
+    def test_it_says_what_each_action_does_in_each_status(self):
+        actions = " | ".join(Action.values)
+        rows = read_table(self.TEXT, f"| status | {actions} |")
+
+        assert [row[0] for row in rows] == [f"`{status}`" for status in Status]
+
+    def test_it_names_the_columns_of_the_table_of_actions(self):
+        section = read_section(self.TEXT, "What is kept")
+
+        columns = {field.name for field in AsyncTaskAction._meta.fields} - {"id"}
+
+        assert columns <= {*CODE.findall(section)}
+
+    def test_it_names_the_options_that_a_retry_repeats(self):
+        (row,) = [line for line in self.TEXT.splitlines() if line.startswith("| options |")]
+
+        assert {*CODE.findall(row)} == {*KEPT_OPTIONS, "group"}
+
+    def test_its_number_of_locks_is_that_of_the_code(self):
+        assert f"if these were at most {MOST_LOCKS}." in self.TEXT
+
+    def test_the_columns_that_actions_need_are_on_the_page_of_tables(self):
+        text = read_section(read("docs", "tables.md"), "Actions")
+
+        assert {name for names in NEEDED.values() for name in names} <= {*CODE.findall(text)}

@@ -37,6 +37,10 @@ def is_failed(func, result):
     return result == "no"
 
 
+def may_retry(request, action, record):
+    return action == "retry"
+
+
 not_callable = 3
 
 
