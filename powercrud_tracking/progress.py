@@ -50,7 +50,7 @@ def check_cancelled() -> None:
 def touches(obj: Any) -> None:
     """Link the running task to objects that it works on; outside a task this does nothing.
 
-    In a transaction that is rolled back the links are, too.
+    If a transaction of the database with the records is rolled back, so are its links.
 
     Args:
         obj: a model instance, a queryset, ``("shop.book", keys)``, or a list of these.

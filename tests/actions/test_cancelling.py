@@ -13,8 +13,8 @@ from powercrud_tracking.recording.cancellation import REFUSED
 from tests.project.models import Widget
 from tests.project.tasks import add, fail
 from tests.support.marks import uses_worker
-from tests.support.queue import run_queued_task
-from tests.support.rows import NAME, OTHER, get_row, make_row
+from tests.support.queue import deliver_again, run_queued_task
+from tests.support.rows import NAME, OTHER, RECORDS, get_row, make_row
 
 LOCKS = {"project.widget": {1, 2}}
 
@@ -128,9 +128,9 @@ class TestQueuedTask:
     def test_in_a_transaction_that_is_rolled_back_nothing_happens(self, manager):
         manager.launch_async_task(add, 1, 2, task_key=NAME, conflict_ids=LOCKS)
 
-        with transaction.atomic():
+        with transaction.atomic(using=RECORDS):
             actions.cancel(NAME)
-            transaction.set_rollback(True)
+            transaction.set_rollback(True, using=RECORDS)
 
         assert (get_row().status, get_actions()) == ("pending", [])
         assert not manager.add_conflict_ids(OTHER, LOCKS)
@@ -178,7 +178,7 @@ class TestRunningTask:
         manager.launch_async_task(break_after_the_request, task_key=NAME)
 
         run_queued_task()
-        OrmQ.objects.update(lock="2020-01-01T00:00:00Z")
+        deliver_again()
         run_queued_task()
 
         row = get_row()
@@ -232,7 +232,7 @@ class TestFailedTask:
         run_queued_task()
 
         result = actions.cancel(NAME)
-        OrmQ.objects.update(lock="2020-01-01T00:00:00Z")
+        deliver_again()
         run_queued_task()
 
         assert (result.outcome, result.message) == ("done", "It will not be run again.")

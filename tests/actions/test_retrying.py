@@ -10,8 +10,8 @@ from powercrud_tracking.models import AsyncTaskAction, AsyncTaskRecord
 from tests.project.models import Widget
 from tests.project.tasks import add, fail
 from tests.support.marks import uses_worker
-from tests.support.queue import run_queued_task
-from tests.support.rows import NAME, OTHER, get_row, make_row
+from tests.support.queue import deliver_again, run_queued_task
+from tests.support.rows import AT, NAME, OTHER, get_row, make_row
 
 BULK_UPDATE = "powercrud.tasks.bulk_update_task"
 SECRET = "correct horse battery staple"
@@ -81,7 +81,7 @@ class TestRetry:
         run_queued_task()
 
         actions.retry(NAME)
-        OrmQ.objects.update(lock="2020-01-01T00:00:00Z")
+        deliver_again()
         run_queued_task()
         run_queued_task()
 
@@ -245,8 +245,8 @@ def test_of_two_people_who_press_at_once_one_is_refused(manager):
         func="tests.project.tasks.add",
         args=(1, 2),
         kwargs={"task_key": NAME},
-        started="2026-01-01T00:00:00Z",
-        stopped="2026-01-01T00:00:00Z",
+        started=AT,
+        stopped=AT,
         success=True,
     )
     make_row(status="success", queue_id="f" * 32)

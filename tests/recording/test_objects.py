@@ -15,7 +15,7 @@ from tests.project.models import InheritedRecord, SpreadRecord, Widget
 from tests.project.tasks import add
 from tests.support.marks import uses_worker
 from tests.support.queue import run_queued_task
-from tests.support.rows import NAME, get_row, make_row
+from tests.support.rows import NAME, RECORDS, get_row, make_row
 
 BULK_UPDATE = "powercrud.tasks.bulk_update_task"
 KEY = uuid.UUID("5b0f9d1e-7d3e-4e57-8a53-6f0b64c5b7de")
@@ -31,7 +31,7 @@ def touch_more(keys, task_key):
 
 
 def touch_and_roll_back(task_key):
-    with transaction.atomic():
+    with transaction.atomic(using=RECORDS):
         progress.touches(("project.widget", [1]))
         raise ValueError("no room")
 

@@ -1,9 +1,12 @@
 """A queued task run in this process by django-q2's own worker and monitor."""
 
+from datetime import timedelta
 from multiprocessing import Value
 from queue import Queue
 
+from django.utils import timezone
 from django_q.brokers import get_broker
+from django_q.models import OrmQ
 from django_q.monitor import monitor
 from django_q.signing import SignedPackage
 from django_q.worker import worker
@@ -20,3 +23,8 @@ def run_queued_task() -> None:
     worker(tasks, results, Value("f", -1))
     results.put("STOP")
     monitor(results, broker)
+
+
+def deliver_again() -> None:
+    """Let django-q2 deliver again at once what has not been acknowledged."""
+    OrmQ.objects.update(lock=timezone.now() - timedelta(days=1))
