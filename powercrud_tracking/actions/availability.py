@@ -53,7 +53,7 @@ def find_refusal(action: Action, record: Record) -> str | None:
         # Nobody has to be asked.
         missing = []
     if missing:
-        return _("The record table has no field for: %s.") % ", ".join(missing)
+        return _("The record table has no field for: %(names)s.") % {"names": ", ".join(missing)}
     match action:
         case Action.CANCEL:
             return _find_refusal_of_cancel(record)

@@ -115,7 +115,9 @@ def _launch(attempt: Attempt, record: Record, new_name: str) -> None:
     except Exception as exc:
         redact = compile_redaction(manager.config.redact)
         reason = describe_exception(exc, limit=1000, redact=redact)
-        raise _RefusedError(_("The task could not be queued: %s") % reason) from exc
+        raise _RefusedError(
+            _("The task could not be queued: %(reason)s") % {"reason": reason}
+        ) from exc
 
 
 def _find_owner(attempt: Attempt, record: Record) -> Any:
