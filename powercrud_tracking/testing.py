@@ -19,12 +19,17 @@ import django_q.worker
 from django.db import connections
 from django_q.brokers import Broker
 from django_q.conf import Conf
+from django_q.signals import pre_execute
 from django_q.signing import SignedPackage
 
+from powercrud_tracking.actions import ActionResult, cancel
 from powercrud_tracking.config.dashboard_config import DEFAULT_FIELDS, FIELD_ALIASES, get_config
 from powercrud_tracking.config.problems import get_suggestion
 from powercrud_tracking.factory import get_manager
+from powercrud_tracking.lifecycle import Outcome
 from powercrud_tracking.receivers import find_manager
+from powercrud_tracking.recording import running
+from powercrud_tracking.recording.cancellation import set_flag
 from powercrud_tracking.records.mapping import get_record_map
 from powercrud_tracking.records.reading import Record, find_record, get_rows
 from powercrud_tracking.serialization.payloads import cut
@@ -195,6 +200,59 @@ def task_queue() -> Iterator[TaskQueue]:
     finally:
         Conf.BROKER_CLASS = before
         _queues.remove(queue)
+
+
+@contextmanager
+def cancel_while_running(*, after: int = 0, by: Any = None, reason: str = "") -> Iterator[None]:
+    """Cancel each task that runs inside, as somebody would who presses the button.
+
+    ::
+
+        with cancel_while_running(after=2):
+            record = run_task(import_books, "books.csv")
+
+        assert_task(record, status="cancelled")
+
+    ``actions.cancel()`` is called once the task has started. The task is told at one of its next
+    reports of progress or calls of ``check_cancelled()``: each of them looks here, whereas in a
+    cluster one does so every 0.2 seconds.
+
+    Args:
+        after: how many reports pass before the task is told.
+        by: who cancels it: a user, or text.
+        reason: in the words of that person.
+
+    Raises:
+        AssertionError: no task was asked to stop: none ran, or its record cannot be cancelled.
+    """
+    __tracebackhide__ = True
+    results: list[ActionResult] = []
+    module: Any = running
+    has_flag, look_every = module.has_flag, module._LOOK_EVERY
+    reports: dict[str, int] = {}
+
+    def cancel_started(*, task: dict[str, Any], **kwargs: Any) -> None:
+        results.append(cancel(task["name"], by=by, reason=reason))
+        if results[-1].outcome is Outcome.REQUESTED:
+            # At the commit of cancel(): in a TestCase there is none.
+            manager = find_manager(task)
+            set_flag(get_manager() if manager is None else manager, task["name"], task["id"])
+
+    def has_flag_after(manager: Any, task_name: str, queue_id: str | None) -> bool:
+        reports[task_name] = reports.get(task_name, 0) + 1
+        return reports[task_name] > after and bool(has_flag(manager, task_name, queue_id))
+
+    # Connected after the receiver that records the start, and so called after it.
+    pre_execute.connect(cancel_started, weak=False)
+    module.has_flag, module._LOOK_EVERY = has_flag_after, 0.0
+    try:
+        yield
+    finally:
+        pre_execute.disconnect(cancel_started)
+        module.has_flag, module._LOOK_EVERY = has_flag, look_every
+    if not any(result.outcome is Outcome.REQUESTED for result in results):
+        reasons = ", ".join(result.message for result in results) or "No task ran."
+        raise AssertionError(f"No task was asked to stop. {reasons}")
 
 
 def run_task(func: Any, *args: Any, manager: Any = None, **kwargs: Any) -> Record:

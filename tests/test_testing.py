@@ -19,7 +19,13 @@ from powercrud_tracking.lifecycle import Status
 from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
 from powercrud_tracking.progress import report, track
 from powercrud_tracking.signals import task_recorded
-from powercrud_tracking.testing import assert_task, describe_task, run_task, task_queue
+from powercrud_tracking.testing import (
+    assert_task,
+    cancel_while_running,
+    describe_task,
+    run_task,
+    task_queue,
+)
 from tests.project.models import BespokeRecord, Widget
 from tests.support.rows import NAME
 
@@ -265,6 +271,66 @@ class TestTaskQueue:
 
         assert_task(record, status="success", objects="3 widgets", user=user.get_username())
         assert set(Widget.objects.values_list("price", flat=True)) == {5}
+
+
+def make_widgets(number, task_key):
+    with transaction.atomic():
+        for position in range(number):
+            report(position, number, "making")
+            Widget.objects.create(name=str(position))
+
+
+class TestCancelWhileRunning:
+    @pytest.mark.parametrize("after", [0, 2])
+    def test_a_task_stops_at_a_report_and_its_transaction_is_rolled_back(self, user, after):
+        with cancel_while_running(after=after, by=user, reason="wrong file"):
+            record = run_task(make_widgets, 5)
+
+        assert_task(record, status="cancelled", message="Cancelled by ada: wrong file", attempts=1)
+        assert not Widget.objects.exists()
+
+    def test_a_task_that_reports_less_often_succeeds(self):
+        with cancel_while_running(after=5):
+            record = run_task(make_widgets, 5)
+
+        assert_task(record, status="success", cancel_requested_at=None)
+        assert Widget.objects.count() == 5
+
+    def test_after_the_block_tasks_run_to_their_end(self):
+        with cancel_while_running():
+            run_task(make_widgets, 5)
+
+        assert_task(run_task(make_widgets, 5), status="success")
+
+    def test_a_bulk_update_is_rolled_back_and_releases_its_locks(self):
+        widgets = [Widget.objects.create(name=name) for name in ("Bolt", "Nut", "Cog")]
+        manager = get_manager()
+        locks = {"project.widget": {widget.pk for widget in widgets}}
+        data = {"field": "price", "value": 7, "info": {"is_m2m": False}}
+
+        with cancel_while_running(after=1):
+            record = run_task(
+                "powercrud.tasks.bulk_update_task",
+                "project.Widget",
+                [str(widget.pk) for widget in widgets],
+                None,
+                ["price"],
+                ["price"],
+                [data],
+                conflict_ids=locks,
+                **manager.get_manager_reference(),
+            )
+
+        assert_task(record, status="cancelled", attempts=1)
+        assert not Widget.objects.filter(price=7).exists()
+        assert manager.add_conflict_ids(NAME, locks)
+
+    def test_a_block_in_which_no_task_runs_is_an_error(self):
+        with (
+            pytest.raises(AssertionError, match=r"^No task was asked to stop\. No task ran\."),
+            cancel_while_running(),
+        ):
+            pass
 
 
 class TestConnections:

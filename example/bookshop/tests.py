@@ -8,9 +8,10 @@ from django.core.management import call_command
 from django.test import TestCase
 from django.urls import reverse
 
+from powercrud_tracking import actions
 from powercrud_tracking.factory import get_manager
 from powercrud_tracking.progress import track
-from powercrud_tracking.testing import assert_task, run_task, task_queue
+from powercrud_tracking.testing import assert_task, cancel_while_running, run_task, task_queue
 
 from .models import Book
 
@@ -85,3 +86,32 @@ class WaitingTest(ShopCase):
             queue.run()
 
             assert_task(task_name, status="success", attempts=1, cleaned=True)
+
+
+class CancelTest(ShopCase):
+    def test_a_cancelled_task_is_not_run(self):
+        with task_queue() as queue:
+            task_name = get_manager().launch_async_task(raise_prices, 10)
+            actions.cancel(task_name, by=self.admin, reason="wrong percentage")
+
+            queue.run()
+
+        assert_task(task_name, status="cancelled", attempts=0, started_at=None)
+
+    def test_prices_that_were_raised_before_it_was_cancelled_stay(self):
+        before = {book.pk: book.price for book in Book.objects.all()}
+
+        with cancel_while_running(after=1, by=self.admin):
+            record = run_task(raise_prices, 10)
+
+        assert_task(record, status="cancelled", message=re.compile("^Cancelled by"))
+        assert 0 < sum(book.price != before[book.pk] for book in Book.objects.all()) < 120
+
+    def test_a_retry_is_a_new_task(self):
+        with task_queue() as queue:
+            failed = get_manager().launch_async_task(raise_prices, "ten")
+            queue.run()
+            result = actions.retry(failed, by=self.admin)
+            queue.run()
+
+        assert_task(result.task_name, status="failed", retry_of=failed)

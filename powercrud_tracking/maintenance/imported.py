@@ -16,6 +16,7 @@ from django_q.models import Task
 from powercrud_tracking.config.dashboard_config import load
 from powercrud_tracking.lifecycle import FAILURES, Status
 from powercrud_tracking.recording import bulk_arguments, outcomes
+from powercrud_tracking.recording.cancellation import REFUSED
 from powercrud_tracking.recording.launches import HOOK
 from powercrud_tracking.recording.values import (
     PLUMBING,
@@ -32,9 +33,19 @@ from powercrud_tracking.serialization.redaction import SecretKeys, redact_text
 
 UNREADABLE = "<cannot be unpickled any more>"
 
-_TIMES = ("created_at", "updated_at", "started_at", "completed_at", "failed_at")
+_TIMES = (
+    "created_at",
+    "updated_at",
+    "started_at",
+    "completed_at",
+    "failed_at",
+    "cancelled_at",
+    "cancel_requested_at",
+)
 _JSON = ("args", "kwargs", "result", "extra")
-_END = ("status", "message", "result", "completed_at", "failed_at", "attempts")
+_END = ("status", "message", "result", "completed_at", "failed_at", "cancelled_at", "attempts")
+_END_TIMES = {Status.SUCCESS: "completed_at", Status.CANCELLED: "cancelled_at"}
+_KNOWN_ENDS = {Status.SUCCESS, Status.FAILED, Status.CANCELLED}
 _PAYLOAD = {
     "args": "task_args",
     "kwargs": "task_kwargs",
@@ -93,7 +104,7 @@ class ImportedTasks:
             "queue_id": task.id,
             "created_at": task.started,
             "updated_at": task.stopped,
-            "completed_at" if status is Status.SUCCESS else "failed_at": task.stopped,
+            _END_TIMES.get(status, "failed_at"): task.stopped,
             "attempts": max(task.attempt_count, 1),
             # django-q2 calls the hook when it saves the result; it releases PowerCRUD's locks.
             "cleaned": task.hook == HOOK,
@@ -121,7 +132,7 @@ class ImportedTasks:
         result = self.read_result(task, str(facts.get("progress") or "") or None)
         # A task that raised nothing ended its last attempt. PowerCRUD takes it for a success also
         # if FAILED_RESULT does not.
-        is_known = status in {Status.SUCCESS, Status.FAILED} and not task.success
+        is_known = status in _KNOWN_ENDS and not task.success
         if is_known or status is result["status"]:
             return {**result, **facts}
         return {**result, **facts, **{name: result[name] for name in _END if name in result}}
@@ -136,6 +147,8 @@ class ImportedTasks:
             facts.pop("completed_at", None)
         if status not in FAILURES:
             facts.pop("failed_at", None)
+        if status is not Status.CANCELLED:
+            facts.pop("cancelled_at", None)
         if isinstance(facts.get("kwargs"), Mapping):
             facts["kwargs"] = {k: v for k, v in facts["kwargs"].items() if k not in PLUMBING}
         payload = {_PAYLOAD.get(name, name): value for name, value in facts.items()}
@@ -158,6 +171,8 @@ class ImportedTasks:
         return {name: self._values.fit(name, value) for name, value in facts.items()}, defaults
 
     def _judge(self, task: Task, result: Any, progress: str | None) -> tuple[Status, str]:
+        if isinstance(result, str) and result == REFUSED:
+            return Status.CANCELLED, REFUSED
         if not task.success:
             return Status.FAILED, get_failure({"result": result}).reason
         status, message = outcomes.judge(

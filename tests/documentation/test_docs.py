@@ -418,6 +418,7 @@ class TestApiPage:
             "signals.task_acted",
             "signals.task_recorded",
             "testing.assert_task",
+            "testing.cancel_while_running",
             "testing.run_task",
             "testing.task_queue",
             "upkeep.backfill",

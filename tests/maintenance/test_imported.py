@@ -7,6 +7,7 @@ from django_q.models import Task
 from powercrud_tracking.factory import get_manager
 from powercrud_tracking.lifecycle import Status
 from powercrud_tracking.maintenance.imported import ImportedTasks
+from powercrud_tracking.recording.cancellation import REFUSED
 from tests.support.rows import NAME
 
 AT = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC if django_settings.USE_TZ else None)
@@ -39,6 +40,12 @@ class TestResult:
         assert (facts["status"], facts["failed_at"]) == (Status.FAILED, LATER)
         assert facts["message"] == "locked. Nothing was changed."
 
+    def test_a_delivery_that_was_refused_is_a_cancelled_task(self, imported):
+        facts = imported.read_result(make_task(success=False, result=REFUSED))
+
+        assert (facts["status"], facts["message"]) == (Status.CANCELLED, REFUSED)
+        assert (facts["cancelled_at"], "failed_at" in facts) == (LATER, False)
+
     @pytest.mark.django_db
     def test_each_user_costs_one_query(self, imported, user, django_assert_num_queries):
         task = make_task(func=BULK_DELETE, args=("project.Widget", [1], user.pk), result=True)
@@ -59,6 +66,23 @@ class TestRow:
 
         assert values["completed_at"] == LATER
         assert "failed_at" not in values
+
+    def test_a_cancelled_row_keeps_its_time_and_message_beside_a_refused_delivery(self, imported):
+        kept = {"cancelled_at": AT, "message": "Cancelled by ada.", "failed_at": AT}
+        task = make_task(success=False, result=REFUSED)
+
+        values = self.read(imported, kept, Status.CANCELLED, task)
+
+        assert (values["status"], values["message"]) == ("cancelled", "Cancelled by ada.")
+        assert (values["cancelled_at"], "failed_at" in values) == (AT, False)
+
+    def test_a_cancelled_row_whose_function_finished_is_successful(self, imported):
+        kept = {"cancelled_at": AT, "message": "Cancelled by ada."}
+
+        values = self.read(imported, kept, Status.CANCELLED, make_task())
+
+        assert (values["status"], values["completed_at"]) == ("success", LATER)
+        assert "cancelled_at" not in values
 
     def test_an_open_row_has_no_end(self, imported):
         kept = {"failed_at": AT, "completed_at": AT, "created_at": AT, "updated_at": LATER}
