@@ -192,7 +192,7 @@ def describe(port: int, children: list[Child]) -> str:
     return f"""
   Bookshop   http://{HOST}:{port}/
   Log in     admin / admin      may do everything
-             reader / reader    may only look
+             reader / reader    may only look, and cancel what reader has started
   Logs       {logs}
   Stop       Ctrl-C
 """

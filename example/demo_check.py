@@ -15,11 +15,14 @@ from http.cookiejar import CookieJar
 from typing import Any
 
 from bookshop.models import Author, Book
+from bookshop.tasks import recalculate_prices
 from django.contrib.auth import get_user_model
 from django.urls import reverse
 from django.utils.html import escape
 
-from powercrud_tracking.lifecycle import Status
+from powercrud_tracking import actions
+from powercrud_tracking.factory import get_manager
+from powercrud_tracking.lifecycle import Outcome, Status
 from powercrud_tracking.models import AsyncTaskRecord
 
 SECONDS_TO_FINISH = 60
@@ -114,9 +117,42 @@ def find_faults(address: str) -> list[str]:
     for name, job in names.items():
         faults += [f"{job.name}: {fault}" for fault in check_record(job, records.get(name))]
         faults += [f"{job.name}: {fault}" for fault in check_pages(job, name, visitor, reader)]
+    faults += check_actions()
     faults += check_access(visitor, reader, stranger)
     faults += check_policies(visitor)
     return faults
+
+
+def check_actions() -> Iterator[str]:
+    """Cancel a running task, retry it, and cancel the retry."""
+    admin = get_user_model().objects.get(username="admin")
+    name = get_manager().launch_async_task(recalculate_prices, user=admin)
+    wait_until(name, {Status.IN_PROGRESS})
+    result = actions.cancel(name, by=admin, reason="to see it stop")
+    if result.outcome != Outcome.REQUESTED:
+        yield f"A running task: was not asked to stop: {result.message}"
+    wait_until(name, {Status.CANCELLED})
+    record = AsyncTaskRecord.objects.get(task_name=name)
+    if (record.status, record.attempts) != (Status.CANCELLED, 1):
+        yield f"A cancelled task: is {record.status} after {record.attempts} attempts"
+    retried = actions.retry(name, by=admin)
+    if retried.outcome != Outcome.DONE:
+        yield f"A retry: was refused: {retried.message}"
+        return
+    wait_until(retried.task_name, {Status.PENDING, Status.IN_PROGRESS})
+    actions.cancel(retried.task_name, by=admin)
+    wait_until(retried.task_name, {Status.CANCELLED})
+    record = AsyncTaskRecord.objects.get(task_name=retried.task_name)
+    if (record.status, record.retry_of) != (Status.CANCELLED, name):
+        yield f"A retry: is {record.status}, of {record.retry_of!r}"
+
+
+def wait_until(name: str, statuses: Iterable[Status]) -> None:
+    """Return once a task has one of these statuses, or when the time is up."""
+    deadline = time.monotonic() + SECONDS_TO_FINISH
+    rows = AsyncTaskRecord.objects.named_task(name).with_status(statuses)
+    while time.monotonic() < deadline and not rows.all().exists():
+        time.sleep(0.2)
 
 
 def build_jobs() -> list[Job]:

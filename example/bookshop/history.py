@@ -10,8 +10,8 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from powercrud_tracking.lifecycle import Status
-from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
+from powercrud_tracking.lifecycle import Action, Outcome, Status
+from powercrud_tracking.models import AsyncTaskAction, AsyncTaskAttempt, AsyncTaskRecord
 from powercrud_tracking.serialization.bulk_results import (
     describe_bulk_failure,
     describe_bulk_success,
@@ -245,6 +245,107 @@ class Task:
 
     record: AsyncTaskRecord
     attempts: list[AsyncTaskAttempt]
+
+
+CANCEL_RATE, RETRY_RATE = 0.02, 0.25
+REASONS = ["wrong file", "started twice", "prices are not final", ""]
+"""Why people cancel tasks."""
+
+
+def build_actions(
+    records: Sequence[AsyncTaskRecord], now: datetime, people: People
+) -> list[AsyncTaskAction]:
+    """Cancel some of these tasks and link some failed ones to a later run; return the actions.
+
+    Args:
+        records: the tasks of the week, which are changed.
+        now: the end of the week.
+        people: the users that the kinds name.
+    """
+    actions = []
+    successes = [each for each in records if each.status == Status.SUCCESS]
+    taken: set[str] = set()
+    for record in records:
+        # A seed for each task, so that the rest does not depend on the time of the call.
+        random = Random(record.task_name)
+        if record.status == Status.SUCCESS and random.random() < CANCEL_RATE:
+            if record.task_name not in taken:
+                actions.append(_cancel(record, random, people))
+                taken.add(record.task_name)
+        elif record.status == Status.FAILED and random.random() < RETRY_RATE:
+            later = _find_later_run(record, successes, taken)
+            if later is not None:
+                actions.append(_retry(record, later, people))
+                taken.add(later.task_name)
+    return [action for action in actions if action.at < now]
+
+
+def _cancel(record: AsyncTaskRecord, random: Random, people: People) -> AsyncTaskAction:
+    key, label = people["admin"]
+    reason = random.choice(REASONS)
+    started, end = _get_start(record), _get_end(record)
+    is_queued = random.random() < 0.4
+    at = record.created_at + (started - record.created_at) / 2
+    if not is_queued:
+        at = started + (end - started) / 2
+    record.status = Status.CANCELLED
+    record.completed_at, record.result_payload = None, None
+    record.message = f"Cancelled by {label}: {reason}" if reason else f"Cancelled by {label}."
+    if is_queued:
+        record.started_at, record.attempts, record.worker = None, 0, ""
+        record.progress_payload, record.cancelled_at = "", at
+    else:
+        record.cancel_requested_at = at
+        record.cancelled_at = min(at + timedelta(seconds=0.3), end)
+        record.progress_payload = f"{_get_word(record)}: 1/2"
+    record.updated_at = record.cancelled_at
+    return AsyncTaskAction(
+        task_name=record.task_name,
+        action=Action.CANCEL,
+        by_id=key,
+        by_label=label,
+        at=at,
+        reason=reason,
+        outcome=Outcome.DONE if is_queued else Outcome.REQUESTED,
+        message="Cancelled." if is_queued else "The task was asked to stop.",
+    )
+
+
+def _get_word(record: AsyncTaskRecord) -> str:
+    return next(kind.word for kind in [*KINDS, NIGHTLY] if kind.func == record.func)
+
+
+def _find_later_run(
+    record: AsyncTaskRecord, successes: Sequence[AsyncTaskRecord], taken: set[str]
+) -> AsyncTaskRecord | None:
+    """Return the next successful run of the same function, within two hours."""
+    ended = _get_end(record)
+    for each in successes:
+        if (
+            each.func == record.func
+            and each.status == Status.SUCCESS
+            and ended < each.created_at < ended + timedelta(hours=2)
+            and each.task_name not in taken
+        ):
+            return each
+    return None
+
+
+def _retry(record: AsyncTaskRecord, later: AsyncTaskRecord, people: People) -> AsyncTaskAction:
+    key, label = people["admin"]
+    record.retried_by, later.retry_of = later.task_name, record.task_name
+    later.launched_by_id, later.user_label = key, label
+    later.task_args, later.affected_objects = record.task_args, record.affected_objects
+    return AsyncTaskAction(
+        task_name=record.task_name,
+        action=Action.RETRY,
+        by_id=key,
+        by_label=label,
+        at=later.created_at,
+        outcome=Outcome.DONE,
+        message="Queued again as a new task.",
+        new_task_name=later.task_name,
+    )
 
 
 def build_history(

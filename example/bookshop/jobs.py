@@ -33,7 +33,7 @@ JOBS = {
         Job(
             name="recalculate-prices",
             label="Recalculate all prices",
-            hint="Takes about half a minute and reports its progress.",
+            hint="Takes about half a minute, reports its progress, and can be cancelled.",
             func=tasks.recalculate_prices,
             objects="all books",
             permission="bookshop.change_book",

@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from bookshop.history import DAYS, MARK, build_history
+from bookshop.history import DAYS, MARK, build_actions, build_history
 
 from powercrud_tracking.lifecycle import Status
 from powercrud_tracking.serialization.failures import parse_failure
@@ -109,3 +109,43 @@ def test_bulk_operations_have_readable_messages_and_the_progress_of_powercrud(re
         for record in bulk
         if record.status != Status.LOST
     )
+
+
+@pytest.fixture(scope="module")
+def acted():
+    records, _ = build_history(NOW, PEOPLE)
+    return {record.task_name: record for record in records}, build_actions(records, NOW, PEOPLE)
+
+
+def test_some_tasks_were_cancelled_and_some_retried(acted):
+    records, actions = acted
+
+    numbers = Counter((action.action, action.outcome) for action in actions)
+
+    assert numbers["cancel", "done"] > 3
+    assert numbers["cancel", "requested"] > 3
+    assert numbers["retry", "done"] > 3
+    cancelled = [each for each in records.values() if each.status == Status.CANCELLED]
+    assert len(cancelled) == numbers["cancel", "done"] + numbers["cancel", "requested"]
+
+
+def test_a_cancelled_task_has_the_times_of_its_cancellation_only(acted):
+    records, actions = acted
+
+    for action in actions:
+        record = records[action.task_name]
+        if action.action == "cancel":
+            assert record.created_at <= action.at <= record.cancelled_at < NOW
+            assert record.completed_at is record.failed_at is None
+            assert (record.started_at is None) == (action.outcome == "done")
+
+
+def test_a_retried_task_and_its_retry_name_each_other(acted):
+    records, actions = acted
+
+    for action in actions:
+        if action.action == "retry":
+            old, new = records[action.task_name], records[action.new_task_name]
+            assert (old.retried_by, new.retry_of) == (new.task_name, old.task_name)
+            assert old.failed_at < new.created_at
+            assert (old.func, old.task_args) == (new.func, new.task_args)

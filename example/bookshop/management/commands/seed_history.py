@@ -6,13 +6,12 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand
 from django.db import transaction
-from django.db.models import F
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from bookshop.formatters import full_name_and_login
-from bookshop.history import MARK, build_history
-from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
+from bookshop.history import MARK, build_actions, build_history
+from powercrud_tracking.models import AsyncTaskAction, AsyncTaskAttempt, AsyncTaskRecord
 
 BATCH = 500
 STALE_AFTER = timedelta(hours=12)
@@ -34,10 +33,13 @@ class Command(BaseCommand):
         with transaction.atomic():
             names = made_up.values("task_name")
             AsyncTaskAttempt.objects.filter(task_name__in=names).delete()
+            AsyncTaskAction.objects.filter(task_name__in=names).delete()
             made_up.delete()
             records, attempts = build_history(now, people)
+            actions = build_actions(records, now, people)
             AsyncTaskRecord.objects.bulk_create(records, BATCH)
             AsyncTaskAttempt.objects.bulk_create(attempts, BATCH)
+            AsyncTaskAction.objects.bulk_create(actions, BATCH)
             # auto_now has set it to this moment.
-            made_up.update(updated_at=Coalesce(F("completed_at"), F("failed_at")))
+            made_up.update(updated_at=Coalesce("completed_at", "failed_at", "cancelled_at"))
         self.stdout.write(f"Made up {len(records)} tasks and {len(attempts)} failed attempts.")
