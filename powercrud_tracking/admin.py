@@ -18,7 +18,6 @@ from django.utils.translation import gettext_lazy as _
 
 from powercrud_tracking.actions.log import ActionResult
 from powercrud_tracking.actions.many import MOST, act, summarize
-from powercrud_tracking.actions.permissions import has_permission, may_act
 from powercrud_tracking.config.dashboard_config import DashboardConfig, get_config
 from powercrud_tracking.dashboard.formats import write_duration
 from powercrud_tracking.lifecycle import Action, Outcome
@@ -30,6 +29,7 @@ from powercrud_tracking.models import (
 )
 from powercrud_tracking.records.counts import LIMIT
 from powercrud_tracking.records.mapping import get_record_map
+from powercrud_tracking.records.permissions import has_permission, may_act
 from powercrud_tracking.records.reading import Record
 from powercrud_tracking.records.visibility import get_visible_rows
 

@@ -80,21 +80,24 @@ class AsyncDashboardMixin:
     def async_queue_success(
         self, request: HttpRequest, task_name: str, selected_ids: list[int]
     ) -> HttpResponse:
-        """Show PowerCRUD's modal with a link to the task's page, if this user may open it."""
+        """Show PowerCRUD's modal with a link to the task's page, and a button that cancels it.
+
+        Only for a user who may do so.
+        """
         # The base classes listed after this one have no type annotations.
         view: Any = self
         parent: Any = super()
         config = view.get_async_manager().config
-        self._page = poll.find_page_of_queued(task_name, config, request)
+        self._links = poll.build_links_of_queued(task_name, config, request)
         response: HttpResponse = parent.async_queue_success(request, task_name, selected_ids)
         return response
 
     def get_modal_context(self) -> dict[str, Any]:
-        """Add a link to the task page to the context of the modal of a queued task."""
+        """Add the link and the button to the context of the modal of a queued task."""
         parent: Any = super()
         context: dict[str, Any] = parent.get_modal_context()
-        if url := getattr(self, "_page", ""):
-            # The modal replaces the poll's link every second, and the keyboard focus is lost.
-            context["message"] = poll.build_link(url)
+        if links := getattr(self, "_links", ""):
+            # The modal replaces what the poll returns every second, and the keyboard focus is lost.
+            context["message"] = links
             context["progress_url"] = f"{reverse('powercrud:async_progress')}?{poll.LINKED}=1"
         return context

@@ -7,18 +7,20 @@ from collections.abc import Callable
 from django.db import DatabaseError, router
 from django.db.transaction import non_atomic_requests
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.middleware.csrf import get_token
 from django.urls import NoReverseMatch, reverse
-from django.utils.html import escape, format_html
+from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, pgettext
 from django_q.models import Task
 from powercrud.async_manager import AsyncManager
 
 from powercrud_tracking.config.dashboard_config import DashboardConfig, get_config
-from powercrud_tracking.lifecycle import OPEN, Status
+from powercrud_tracking.lifecycle import OPEN, Action, Status
 from powercrud_tracking.recording.savepoints import savepoint
 from powercrud_tracking.records import mapping, missing_table, reading
 from powercrud_tracking.records.cached_progress import find_cached_progress
+from powercrud_tracking.records.permissions import may_act
 from powercrud_tracking.records.reading import Record
 from powercrud_tracking.records.visibility import is_own, is_visible, may_view_records
 from powercrud_tracking.serialization.failures import BULK_WORKERS, is_failed_result
@@ -27,6 +29,9 @@ logger = logging.getLogger("powercrud_tracking")
 
 LINKED = "linked"
 """The parameter of a modal that shows the link elsewhere already."""
+
+IN_MODAL = "modal"
+"""The parameter of a button in the modal: the answer is no page."""
 
 STOP_POLLING = 286
 """The HTTP status that makes htmx stop polling."""
@@ -57,7 +62,10 @@ def build_poll(manager_class: type[AsyncManager]) -> Callable[[HttpRequest], Htt
             status, text = record.status, _get_text(manager, record, request)
         is_linked = LINKED in request.GET
         url = "" if is_linked else find_page(record, manager.config, request)
-        return _answer(task_name, status, text, url)
+        parts = [build_link(url)] if url else []
+        if url and record is not None and may_cancel(record, request):
+            parts.append(_build_form(record.task_name, request))
+        return _answer(task_name, status, text, parts)
 
     return poll
 
@@ -75,7 +83,10 @@ def _get_text(manager: AsyncManager, record: Record, request: HttpRequest) -> st
     """Return the progress or message; the reason of a failure only to those who may read it."""
     if record.is_open:
         # The cache is ahead of the row, which waits for the task's transaction.
-        return find_cached_progress(record.task_name, manager) or record.progress or ""
+        text = find_cached_progress(record.task_name, manager) or record.progress or ""
+        if record.cancel_requested_at is not None:
+            return f"{text} ({gettext('asked to stop')})" if text else gettext("Asked to stop.")
+        return text
     if record.status is Status.SUCCESS:
         # The last progress of PowerCRUD's bulk workers is raw; the message says it in words.
         is_bulk = record.func in BULK_WORKERS
@@ -104,16 +115,24 @@ def _ask_elsewhere(manager: AsyncManager, task_name: str) -> tuple[Status | None
     return (Status.SUCCESS if task.success and not failed else Status.FAILED), ""
 
 
-def _answer(task_name: str, status: Status | None, text: str, url: str) -> HttpResponse:
+def _answer(
+    task_name: str, status: Status | None, text: str, parts: list[SafeString]
+) -> HttpResponse:
     # PowerCRUD's modal knows success, failed, pending and in_progress only, and writes
     # `progress` into the page as HTML.
-    if status is None or status is Status.LOST:
-        word = pgettext("task", "unknown") if status is None else pgettext("task", "lost")
+    words = {
+        None: pgettext("task", "unknown"),
+        Status.LOST: pgettext("task", "lost"),
+        Status.CANCELLED: pgettext("task", "cancelled"),
+    }
+    if status is None or status in words:
+        word = words[status]
         text = gettext("%(label)s: %(value)s") % {"label": word, "value": text} if text else word
         status = Status.FAILED
     progress = escape(text)
-    if url:
-        progress = format_html("{}<br>{}", text or status.label, build_link(url))
+    if parts:
+        rest = format_html_join(" ", "{}", ((part,) for part in parts))
+        progress = format_html("{}<br>{}", text or status.label, rest)
     answer = {
         "task_name": task_name,
         "status": str(status),
@@ -150,18 +169,69 @@ def find_page(record: Record | None, config: DashboardConfig, request: HttpReque
     return url if is_visible(record, request) else ""
 
 
-def find_page_of_queued(task_name: str, config: DashboardConfig, request: HttpRequest) -> str:
-    """Return the URL of the page of a task that was just queued; this never raises."""
+def build_links_of_queued(
+    task_name: str, config: DashboardConfig, request: HttpRequest
+) -> SafeString:
+    """Return the link to the page of a task that was just queued, and the button that cancels it.
+
+    As HTML for PowerCRUD's modal, empty for users who may not open the page; this never raises.
+    """
     try:
         with savepoint(router.db_for_read(mapping.get_record_map(config).model)):
-            return find_page(reading.find_record(task_name, config), config, request)
+            record = reading.find_record(task_name, config)
+            url = find_page(record, config, request)
+            if not url:
+                return SafeString("")
+            link = build_link(url)
+            if record is None or not may_cancel(record, request):
+                return link
+            return format_html("{} {}", link, _build_button(task_name, request))
     except Exception:
         # The task is queued and runs; an error would look as if it had been refused.
         logger.exception("Could not find the page of task %s.", task_name)
-        return ""
+        return SafeString("")
 
 
 def build_link(url: str) -> SafeString:
     """Return the link to a task's page, as HTML for PowerCRUD's modal."""
     # "link" underlines it in PowerCRUD's daisyUI pack; Bootstrap underlines links anyway.
     return format_html('<a class="link" href="{}">{}</a>', url, gettext("Follow this task"))
+
+
+# --- the button that cancels a task ------------------------------------------------------
+
+
+def may_cancel(record: Record, request: HttpRequest) -> bool:
+    """Return whether a task is open and this user may cancel it."""
+    return record.is_stoppable and may_act(request, Action.CANCEL, record)
+
+
+def _build_button(task_name: str, request: HttpRequest) -> SafeString:
+    """Return a button for the part of the modal that htmx has processed.
+
+    What became of the action takes its place.
+    """
+    return format_html(
+        '<button type="button" class="btn btn-sm btn-outline btn-outline-secondary" hx-post="{}"'
+        ' hx-vals="{}" hx-swap="outerHTML" hx-target="this">{}</button>',
+        reverse("powercrud_tracking:cancel", args=[task_name]),
+        json.dumps({IN_MODAL: "1", "csrfmiddlewaretoken": get_token(request)}),
+        gettext("Cancel this task"),
+    )
+
+
+def _build_form(task_name: str, request: HttpRequest) -> SafeString:
+    """Return a form for the part that the script of the modal writes, unknown to htmx.
+
+    The answer has no content, so that the browser stays in the modal.
+    """
+    return format_html(
+        '<form method="post" action="{}">'
+        '<input type="hidden" name="csrfmiddlewaretoken" value="{}">'
+        '<input type="hidden" name="{}" value="1">'
+        '<button class="btn btn-sm btn-outline btn-outline-secondary">{}</button></form>',
+        reverse("powercrud_tracking:cancel", args=[task_name]),
+        get_token(request),
+        IN_MODAL,
+        gettext("Cancel this task"),
+    )

@@ -192,7 +192,7 @@ class TestEscaping:
         raw = client.get(URL, {"task_name": NAME}).content.decode()
 
         assert not set(raw) & {"<", ">", "&"}
-        assert json.loads(raw)["progress"] == self.SAFE + LINK
+        assert json.loads(raw)["progress"].startswith(self.SAFE + LINK)
 
 
 class ElsewhereManager(ModelTrackingAsyncManager):
@@ -263,7 +263,10 @@ class TestFollowing:
     def test_a_queued_task_has_its_status_before_the_link(self, client, user):
         client.force_login(user)
 
-        assert poll(client) == (200, make_answer("pending", f"Queued{LINK}", "Queued"))
+        status, answer = poll(client)
+
+        assert status == 200
+        assert answer["progress"].startswith(f"Queued{LINK} <form method=")
 
     @pytest.mark.usefixtures("created")
     def test_a_running_task_has_its_progress_before_the_link(self, client, manager, user):
@@ -271,7 +274,7 @@ class TestFollowing:
         manager.update_progress(NAME, "1/2")
         client.force_login(user)
 
-        assert poll(client)[1]["progress"] == f"1/2{LINK}"
+        assert poll(client)[1]["progress"].startswith(f"1/2{LINK} <form method=")
 
     @pytest.mark.usefixtures("created")
     def test_the_link_is_the_url_of_the_task_page(self, client, user):

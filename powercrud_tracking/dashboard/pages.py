@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.views.generic import TemplateView
 
 from powercrud_tracking.config.dashboard_config import get_config
-from powercrud_tracking.models import AsyncTaskAttempt
+from powercrud_tracking.models import AsyncTaskAction, AsyncTaskAttempt
 from powercrud_tracking.records import missing_table
 from powercrud_tracking.records.mapping import get_record_map
 from powercrud_tracking.records.visibility import may_view_records
@@ -35,7 +35,9 @@ class RecordPage(TemplateView):
             return super().dispatch(request, *args, **kwargs)
         except DatabaseError:
             record_model = get_record_map(get_config()).model
-            unmigrated = missing_table.find_unmigrated([record_model, AsyncTaskAttempt])
+            unmigrated = missing_table.find_unmigrated(
+                [record_model, AsyncTaskAttempt, AsyncTaskAction]
+            )
             if unmigrated is None:
                 raise
             command = missing_table.get_migrate_command(unmigrated)

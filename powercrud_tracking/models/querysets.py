@@ -158,6 +158,12 @@ class AsyncTaskRecordQuerySet(models.QuerySet[Any]):
         """Return the tasks that were queued before then."""
         return self._where("created_at", at, "lt")
 
+    def not_queued_since(self, at: datetime) -> Self:
+        """Return the tasks that were queued before then, and those without such a time."""
+        for name in self._get_fields("created_at"):
+            return self.exclude(**{f"{name}__gte": at})
+        return self
+
     def failed_at(self, at: datetime) -> Self:
         """Return the tasks that failed or were lost at exactly this time."""
         return self._where("failed_at", at)

@@ -68,6 +68,14 @@ class Record:
         return self.status in OPEN
 
     @property
+    def is_stoppable(self) -> bool:
+        """Whether it is open and can be cancelled."""
+        if self.status is Status.PENDING:
+            return True
+        is_running = self.status is Status.IN_PROGRESS and "cancel_requested_at" in self._names
+        return is_running and self.cancel_requested_at is None
+
+    @property
     def title(self) -> str:
         """The function in words, "Bulk update task"; the task name if no function is stored."""
         return get_title(self.func or "") or self.task_name

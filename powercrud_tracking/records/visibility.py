@@ -70,6 +70,11 @@ def is_visible(record: Record, request: HttpRequest) -> bool:
     )
 
 
+def get_reachable_rows(request: HttpRequest) -> AsyncTaskRecordQuerySet:
+    """Return the visible rows whose pages the user may open: without the permission their own."""
+    return (get_visible_rows if may_view_records(request.user) else get_own_rows)(request)
+
+
 class ViewPermissionRequiredMixin(PermissionRequiredMixin):
     """Ask for the view permission of the setting's record model."""
 

@@ -9,6 +9,7 @@ from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve,
 from django.utils.translation import gettext as _
 
 from powercrud_tracking.dashboard import formats
+from powercrud_tracking.dashboard.actions.feedback import read_messages
 
 register = template.Library()
 register.filter("duration", formats.write_duration)
@@ -31,3 +32,10 @@ def site_links(context: Context) -> list[tuple[str, str]]:
         with suppress(NoReverseMatch):
             links.append((reverse("admin:index"), _("Admin")))
     return links
+
+
+@register.simple_tag(takes_context=True)
+def page_messages(context: Context) -> list[tuple[str, str]]:
+    """Return the level and the text of each message that the project's layout has not shown."""
+    request: Any = getattr(context, "request", None)
+    return [] if request is None else read_messages(request)

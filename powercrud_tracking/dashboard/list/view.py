@@ -1,43 +1,32 @@
 """The views of the lists: all tasks, and those of one user."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.formats import number_format
-from django.utils.functional import cached_property
-from django.utils.translation import pgettext_lazy
 
 from powercrud_tracking import factory
+from powercrud_tracking.config.dashboard_config import get_config
 from powercrud_tracking.dashboard import polling
-from powercrud_tracking.dashboard.formats import get_label_of_tasks
 from powercrud_tracking.dashboard.list.rows import build_rows
+from powercrud_tracking.dashboard.list.selection import TABS, Selection
 from powercrud_tracking.dashboard.pages import RecordPage
-from powercrud_tracking.lifecycle import FAILURES, FINISHED, OPEN, Status
+from powercrud_tracking.lifecycle import Action
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
 from powercrud_tracking.records import pagination, reading
 from powercrud_tracking.records.cached_progress import add_live_progress, find_live_progress
 from powercrud_tracking.records.counts import Count, count_among_newest, read_counts
-from powercrud_tracking.records.filters import SEARCHED, RecordFilter, get_query
+from powercrud_tracking.records.filters import SEARCHED, get_query
+from powercrud_tracking.records.permissions import has_permission, may_act
+from powercrud_tracking.records.reading import Record
 from powercrud_tracking.records.visibility import (
     ViewPermissionRequiredMixin,
     get_own_rows,
     get_visible_rows,
 )
-
-TABS: Mapping[str, tuple[Any, frozenset[Status]]] = {
-    "open": (pgettext_lazy("tasks", "Open"), OPEN),
-    **{
-        status.value: (get_label_of_tasks(status), frozenset({status}))
-        # Tasks that need attention come first.
-        for status in sorted(Status, key=lambda each: each not in FAILURES)
-        if status in FINISHED
-    },
-    "": (pgettext_lazy("tasks", "All"), OPEN | FINISHED),
-}
-"""Word in the address to label and statuses."""
 
 
 class AbstractRecordList(RecordPage):
@@ -53,69 +42,65 @@ class AbstractRecordList(RecordPage):
         """Return the number of tasks of each tab, in one query."""
         raise NotImplementedError
 
+    def get_offered_actions(self) -> list[Action]:
+        """Return the actions that the user may do with ticked tasks."""
+        return []
+
+    def build_rows(self, records: Iterable[Record]) -> list[dict[str, Any]]:
+        """Return what the list shows of these tasks, as the page and its polls need it."""
+        return build_rows(records)
+
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         # Not in setup(), which runs for anonymous users too: VISIBLE may rely on a login.
-        self.visible = self.get_visible_rows()
-        self.has_status = self.visible.stores("status")
-        tab = request.GET.get("status", "")
-        self.tab = tab if self.has_status and tab in TABS else ""
-        self.statuses = TABS[self.tab][1]
+        self.selection = Selection(request.GET, self.get_visible_rows())
         if "poll" in request.GET:
             return self.get_changes(request)
         return super().get(request, *args, **kwargs)
 
-    @cached_property
-    def filter(self) -> RecordFilter:
-        return RecordFilter(self.request.GET, queryset=self.visible)
-
-    def get_rows(self) -> AsyncTaskRecordQuerySet:
-        """Return the rows of all tabs that match the filters."""
-        rows: AsyncTaskRecordQuerySet = self.filter.qs if self.filter.given else self.visible
-        return rows
-
-    def get_query(self, **values: str) -> str:
-        """Return the query string of this tab and these filters, with further parameters."""
-        return get_query(status=self.tab, **self.filter.given, **values)
-
     def get_tabs(self) -> list[dict[str, Any]]:
         """Return the tabs: ``label``, ``query``, ``count`` (without filters), ``is_current``."""
-        if not self.has_status:
+        selection = self.selection
+        if not selection.has_status:
             return []
-        given = self.filter.given
+        given = selection.filter.given
         counts = {} if given else self.read_counts()
         return [
             {
                 "label": label,
                 "query": get_query(status=name, **given),
                 "count": counts.get(name),
-                "is_current": name == self.tab,
+                "is_current": name == selection.tab,
             }
             for name, (label, _statuses) in TABS.items()
         ]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        selection, tabs = self.selection, self.get_tabs()
         page = pagination.get_page(
-            self.get_rows(),
-            statuses=self.statuses,
+            selection.get_rows(),
+            statuses=selection.statuses,
             older=self.request.GET.get("older", ""),
             newer=self.request.GET.get("newer", ""),
         )
         add_live_progress(page.records, factory.get_manager())
-        self.filter.set_choices()
+        selection.filter.set_choices()
         return super().get_context_data(
             records=page.records,
-            rows=build_rows(page.records),
-            tabs=self.get_tabs(),
-            status=self.tab,
-            filter=self.filter,
-            active_filters=self.filter.get_active(status=self.tab),
-            has_owner=self.section != "mine" or self.visible.stores("launched_by_id"),
-            is_narrowed=bool(self.filter.given.keys() - {"q"}),
-            searched=self.filter.is_searching and number_format(SEARCHED, force_grouping=True),
-            without_filters=get_query(status=self.tab),
-            here=self.get_query(),
-            older=page.older and self.get_query(older=page.older),
-            newer=page.newer and self.get_query(newer=page.newer),
+            rows=self.build_rows(page.records),
+            actions=self.get_offered_actions(),
+            tabs=tabs,
+            matching=next((tab["count"] for tab in tabs if tab["is_current"]), None),
+            is_valid=selection.is_valid,
+            status=selection.tab,
+            filter=selection.filter,
+            active_filters=selection.filter.get_active(status=selection.tab),
+            has_owner=self.section != "mine" or selection.visible.stores("launched_by_id"),
+            is_narrowed=bool(selection.filter.given.keys() - {"q"}),
+            searched=selection.filter.is_searching and number_format(SEARCHED, force_grouping=True),
+            without_filters=get_query(status=selection.tab),
+            here=selection.get_query(),
+            older=page.older and selection.get_query(older=page.older),
+            newer=page.newer and selection.get_query(newer=page.newer),
             top=page.top,
             is_first=not page.newer,
             seconds=polling.SECONDS,
@@ -124,15 +109,13 @@ class AbstractRecordList(RecordPage):
 
     def get_changes(self, request: HttpRequest) -> HttpResponse:
         """Answer a poll: 304, or the rows that were open, the tabs and the number of new tasks."""
-        shown = polling.get_shown_rows(self.visible, request.GET.getlist("row"))
+        shown = polling.get_shown_rows(self.selection.visible, request.GET.getlist("row"))
         states = polling.get_states(shown)
         open_tasks = [state.task_name for state in states if state.is_open]
         live = find_live_progress(open_tasks, factory.get_manager())
         new = 0
         if request.GET.get("first"):
-            rows = self.get_rows()
-            if self.tab:
-                rows = rows.with_status(self.statuses)
+            rows = self.selection.get_rows_of_tab()
             new = pagination.count_newer(rows, request.GET["poll"])
         token = polling.get_token(states, live, new)
         unchanged = polling.find_unchanged_response(request, token)
@@ -142,11 +125,13 @@ class AbstractRecordList(RecordPage):
         for record in records:
             record.live_progress = live.get(record.task_name)
         context = {
-            "rows": build_rows(records),
+            "rows": self.build_rows(records),
+            "actions": self.get_offered_actions(),
+            "section": self.section,
             "tabs": self.get_tabs(),
             "new": new,
             "has_more_new": new == pagination.SIZE,
-            "here": self.get_query(),
+            "here": self.selection.get_query(),
         }
         response = render(request, "powercrud_tracking/list/_changes.html", context)
         return polling.add_token(response, token)
@@ -160,10 +145,18 @@ class RecordList(ViewPermissionRequiredMixin, AbstractRecordList):
     def get_visible_rows(self) -> AsyncTaskRecordQuerySet:
         return get_visible_rows(self.request)
 
+    def get_offered_actions(self) -> list[Action]:
+        if not self.selection.has_status:
+            return []
+        # ALLOWED decides on each task, when it is acted on.
+        is_open = get_config().allowed is not None
+        return [each for each in Action if is_open or has_permission(self.request, each)]
+
     def read_counts(self) -> dict[str, Count]:
+        visible = self.selection.visible
         return read_counts(
             {
-                name: self.visible.with_status(statuses) if name else self.visible
+                name: visible.with_status(statuses) if name else visible
                 for name, (_label, statuses) in TABS.items()
             }
         )
@@ -177,7 +170,15 @@ class OwnRecordList(LoginRequiredMixin, AbstractRecordList):
     def get_visible_rows(self) -> AsyncTaskRecordQuerySet:
         return get_own_rows(self.request)
 
+    def build_rows(self, records: Iterable[Record]) -> list[dict[str, Any]]:
+        stoppable = {
+            record.task_name
+            for record in records
+            if record.is_stoppable and may_act(self.request, Action.CANCEL, record)
+        }
+        return build_rows(records, stoppable=stoppable)
+
     def read_counts(self) -> dict[str, Count]:
         return count_among_newest(
-            self.visible, {name: statuses for name, (_label, statuses) in TABS.items()}
+            self.selection.visible, {name: statuses for name, (_label, statuses) in TABS.items()}
         )

@@ -12,6 +12,7 @@ from powercrud_tracking import factory
 from powercrud_tracking.dashboard import polling
 from powercrud_tracking.dashboard.pages import RecordPage
 from powercrud_tracking.dashboard.task import details
+from powercrud_tracking.dashboard.task.actions import get_history, get_offers
 from powercrud_tracking.dashboard.task.advice import get_advice
 from powercrud_tracking.dashboard.task.latest_runs import find_latest_runs
 from powercrud_tracking.dashboard.task.timeline import build_timeline
@@ -74,9 +75,9 @@ class RecordDetail(LoginRequiredMixin, RecordPage):
         if unchanged is not None:
             return unchanged
         if record.is_open:
-            context = {**get_live_context(record, self.get_attempts()), "is_swapped": True}
-            response = render(request, "powercrud_tracking/task/_live.html", context)
-            # The section is swapped by its id (hx-swap-oob), not into the element that polls.
+            context = {**self.get_live_context(self.get_attempts()), "is_swapped": True}
+            response = render(request, "powercrud_tracking/task/_changes.html", context)
+            # Each section is swapped by its id (hx-swap-oob), not into the element that polls.
             response["HX-Reswap"] = "none"
         else:
             response = super().get(request)
@@ -91,7 +92,7 @@ class RecordDetail(LoginRequiredMixin, RecordPage):
         is_cut = len(attempts) == details.MOST_ATTEMPTS
         with_result = failure is None or not failure["traceback"]
         return super().get_context_data(
-            **get_live_context(record, attempts),
+            **self.get_live_context(attempts),
             failure=failure,
             earlier=earlier,
             most_attempts=details.MOST_ATTEMPTS if is_cut else None,
@@ -102,17 +103,17 @@ class RecordDetail(LoginRequiredMixin, RecordPage):
             **kwargs,
         )
 
+    def get_live_context(self, attempts: Sequence[AsyncTaskAttempt]) -> dict[str, Any]:
+        """Return the context of the parts that are updated while the task is open.
 
-def get_live_context(record: Record, attempts: Sequence[AsyncTaskAttempt]) -> dict[str, Any]:
-    """Return the context of the part that is updated while the task is open.
-
-    Args:
-        record: the task.
-        attempts: its failed attempts, newest first.
-    """
-    return {
-        "record": record,
-        "timeline": build_timeline(record, attempts),
-        "advice": get_advice(record, attempts),
-        "pruned_at": find_prune_time(record),
-    }
+        Args:
+            attempts: its failed attempts, newest first.
+        """
+        return {
+            "record": self.record,
+            "timeline": build_timeline(self.record, attempts),
+            "history": get_history(self.record),
+            "offers": get_offers(self.record, self.request),
+            "advice": get_advice(self.record, attempts),
+            "pruned_at": find_prune_time(self.record),
+        }

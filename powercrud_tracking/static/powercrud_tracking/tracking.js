@@ -5,7 +5,7 @@
 // the request and swaps the response; this script decides when, and for which rows.
 (() => {
   const MAX_DELAY = 30;
-  const IN_USE = "[data-row]:focus-within, .tracking-overview details[open], .tracking-overview :focus-visible";
+  const IN_USE = "[data-row]:focus-within, #tracking-actions:focus-within, .tracking-overview details[open], .tracking-overview :focus-visible";
 
   function start(region) {
     const interval = Number(region.dataset.poll);
@@ -15,7 +15,9 @@
     let token = "";
     let timer = null;
     let before = new Map();
+    let ticked = new Set();
 
+    const getTicks = () => [...document.querySelectorAll("[data-row] input[type=checkbox]")];
     const getStatuses = () =>
       new Map([...document.querySelectorAll("[data-announcement]")].map((each) => [each.id, each.dataset.status]));
     const isDone = () => !region.isConnected || !(region.dataset.first || document.querySelector("[data-open]"));
@@ -36,6 +38,7 @@
 
     region.addEventListener("htmx:configRequest", (event) => {
       before = getStatuses();
+      ticked = new Set(getTicks().filter((tick) => tick.checked).map((tick) => tick.value));
       if (token) event.detail.headers["If-None-Match"] = token;
       const rows = [...document.querySelectorAll("[data-row][data-open]")];
       if (rows.length) event.detail.parameters.row = rows.map((row) => row.dataset.row);
@@ -55,6 +58,8 @@
       if (isAnswered) token = xhr.getResponseHeader("ETag") ?? "";
       delay = isAnswered ? interval : Math.min(delay * 2, MAX_DELAY);
       paused.textContent = isAnswered ? "" : isRefused ? paused.dataset.refused : paused.dataset.text;
+      // Rows that were replaced keep their selection.
+      for (const tick of getTicks()) tick.checked ||= ticked.has(tick.value);
       const after = getStatuses();
       const changed = [...after].filter(([id, now]) => before.has(id) && before.get(id) !== now);
       if (changed.length) {
@@ -121,4 +126,14 @@
   document.addEventListener("htmx:load", (event) => showButtons(event.target));
   (document.querySelector(".tracking") ?? document.body).append(status);
   showButtons(document);
+})();
+
+// Selecting all rows of a page: <input type="checkbox" data-tick-all="NAME" hidden>.
+(() => {
+  for (const all of document.querySelectorAll("[data-tick-all]")) {
+    all.hidden = false;
+    all.addEventListener("change", () => {
+      for (const tick of document.getElementsByName(all.dataset.tickAll)) tick.checked = all.checked;
+    });
+  }
 })();

@@ -2,8 +2,8 @@ import pytest
 from django.contrib.auth.models import AnonymousUser, Permission
 from django.test import override_settings
 
-from powercrud_tracking.actions.permissions import may_act
 from powercrud_tracking.lifecycle import Action
+from powercrud_tracking.records.permissions import may_act
 from powercrud_tracking.records.reading import find_record
 from tests.support.rows import NAME, make_row
 
@@ -51,7 +51,7 @@ def test_nobody_owns_a_task_of_nobody(ask):
 
 @pytest.mark.parametrize(("action", "expected"), [("cancel", False), ("retry", True)])
 @override_settings(
-    POWERCRUD_ASYNC_DASHBOARD={"ALLOWED": "tests.actions.test_permissions.only_failed"}
+    POWERCRUD_ASYNC_DASHBOARD={"ALLOWED": "tests.records.test_permissions.only_failed"}
 )
 def test_allowed_replaces_the_rule(ask, user, action, expected):
     assert ask(action, status="failed", launched_by_id=str(user.pk)) is expected
