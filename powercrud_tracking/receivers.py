@@ -42,7 +42,8 @@ from powercrud_tracking.recording.running import RunningTask, enter_task, leave_
 from powercrud_tracking.recording.savepoints import savepoint
 from powercrud_tracking.records.mapping import get_record_map
 from powercrud_tracking.records.reading import find_record
-from powercrud_tracking.serialization.failures import is_failed_result
+from powercrud_tracking.serialization.bulk_results import add_nothing_changed
+from powercrud_tracking.serialization.failures import BULK_WORKERS, is_failed_result
 
 logger = logging.getLogger("powercrud_tracking")
 
@@ -204,14 +205,31 @@ def leave(*, task: dict[str, Any], **kwargs: Any) -> None:
     if running.is_refused:
         finish_refusal(task)
         return
-    if running.is_stopped and _is_failed(task):
+    is_stopped = running.stop_message is not None and _is_failed(task)
+    if is_stopped:
         stop_delivery(task)
-    if running.is_started and not running.is_holding:
+    elif running.is_started and not running.is_holding:
         return
     with limit_waiting(running.manager.get_database()):
         if not running.is_started:
             _record_start(running)
         running.flush()
+        if is_stopped:
+            _record_stop(running, task)
+
+
+def _record_stop(running: RunningTask, task: Mapping[str, Any]) -> None:
+    """Record that a task has stopped because somebody has asked it to.
+
+    On SQLite the request may not be on its row yet: its transaction has kept it out.
+    """
+    message = running.stop_message or ""
+    is_bulk = get_func_repr(task["func"]) in BULK_WORKERS
+    if is_bulk and bulk_arguments.is_rolled_back(task["kwargs"]):
+        message = add_nothing_changed(message)
+    running.manager.async_task_lifecycle(
+        Event.CANCEL, running.task_name, message=message, timestamp=timezone.now()
+    )
 
 
 def _is_failed(task: Mapping[str, Any]) -> bool:

@@ -29,6 +29,7 @@ from powercrud_tracking.factory import get_manager
 from powercrud_tracking.lifecycle import Outcome
 from powercrud_tracking.receivers import find_manager
 from powercrud_tracking.recording import running
+from powercrud_tracking.recording.action_log import describe_cancel
 from powercrud_tracking.recording.cancellation import set_flag
 from powercrud_tracking.records.mapping import get_record_map
 from powercrud_tracking.records.reading import Record, find_record, get_rows
@@ -228,7 +229,7 @@ def cancel_while_running(*, after: int = 0, by: Any = None, reason: str = "") ->
     __tracebackhide__ = True
     results: list[ActionResult] = []
     module: Any = running
-    has_flag, look_every = module.has_flag, module._LOOK_EVERY
+    find_flag, look_every = module.find_flag, module._LOOK_EVERY
     reports: dict[str, int] = {}
 
     def cancel_started(*, task: dict[str, Any], **kwargs: Any) -> None:
@@ -236,20 +237,24 @@ def cancel_while_running(*, after: int = 0, by: Any = None, reason: str = "") ->
         if results[-1].outcome is Outcome.REQUESTED:
             # At the commit of cancel(): in a TestCase there is none.
             manager = find_manager(task)
-            set_flag(get_manager() if manager is None else manager, task["name"], task["id"])
+            manager = get_manager() if manager is None else manager
+            set_flag(manager, task["name"], task["id"], describe_cancel(task["name"]))
 
-    def has_flag_after(manager: Any, task_name: str, queue_id: str | None) -> bool:
+    def find_flag_after(manager: Any, task_name: str, queue_id: str | None) -> str | None:
         reports[task_name] = reports.get(task_name, 0) + 1
-        return reports[task_name] > after and bool(has_flag(manager, task_name, queue_id))
+        if reports[task_name] <= after:
+            return None
+        message: str | None = find_flag(manager, task_name, queue_id)
+        return message
 
     # Connected after the receiver that records the start, and so called after it.
     pre_execute.connect(cancel_started, weak=False)
-    module.has_flag, module._LOOK_EVERY = has_flag_after, 0.0
+    module.find_flag, module._LOOK_EVERY = find_flag_after, 0.0
     try:
         yield
     finally:
         pre_execute.disconnect(cancel_started)
-        module.has_flag, module._LOOK_EVERY = has_flag, look_every
+        module.find_flag, module._LOOK_EVERY = find_flag, look_every
     if not any(result.outcome is Outcome.REQUESTED for result in results):
         reasons = ", ".join(result.message for result in results) or "No task ran."
         raise AssertionError(f"No task was asked to stop. {reasons}")

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from django.db import transaction
+from django.db import connections, transaction
 from django.utils.translation import gettext as _
 
 from powercrud_tracking import factory
@@ -78,6 +78,8 @@ def _is_cancelled(record: Record, attempt: Attempt) -> bool:
 def _request(attempt: Attempt, record: Record, status: Status) -> ActionResult | None:
     """Ask a running task to stop; keep a failed one from being run again."""
     heard: list[bool] = []
+    if status is Status.IN_PROGRESS and _is_kept_out(attempt):
+        heard.append(_set_flag(attempt, record))
     with transaction.atomic(using=attempt.manager.get_database()):
         attempt.manager.async_task_lifecycle(
             Event.CANCEL_REQUEST,
@@ -86,12 +88,16 @@ def _request(attempt: Attempt, record: Record, status: Status) -> ActionResult |
             only_on=frozenset({status}),
         )
         written = attempt.find_record()
+        if written is not None and written.status is Status.CANCELLED and heard == [True]:
+            # It has stopped meanwhile, and its worker has said so.
+            return attempt.finish(Outcome.DONE, _("Cancelled."))
         if written is None or written.cancel_requested_at != attempt.at:
             return None
         if status is Status.FAILED:
             return attempt.finish(Outcome.DONE, _("It will not be run again."))
         result = attempt.finish(Outcome.REQUESTED, _("The task was asked to stop."))
-        _on_commit(attempt, lambda: heard.append(_set_flag(attempt, record)))
+        if not heard:
+            _on_commit(attempt, lambda: heard.append(_set_flag(attempt, record)))
     if heard == [False]:
         text = _(
             "The task was asked to stop, but PowerCRUD's cache does not answer: the task may not"
@@ -101,8 +107,18 @@ def _request(attempt: Attempt, record: Record, status: Status) -> ActionResult |
     return result
 
 
+def _is_kept_out(attempt: Attempt) -> bool:
+    """Return whether the transaction of a task keeps others from writing to its row.
+
+    SQLite has one writer at a time: there the task is told first, and the row is written when
+    its transaction has been rolled back.
+    """
+    return connections[attempt.manager.get_database()].vendor == "sqlite"
+
+
 def _set_flag(attempt: Attempt, record: Record) -> bool:
-    return set_flag(attempt.manager, attempt.task_name, record.queue_id)
+    message = write_cancel_message(attempt.by_label, attempt.reason)
+    return set_flag(attempt.manager, attempt.task_name, record.queue_id, message)
 
 
 def _on_commit(attempt: Attempt, function: Any) -> None:

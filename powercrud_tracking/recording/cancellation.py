@@ -67,31 +67,35 @@ def stop_delivery(package: dict[str, Any]) -> None:
 # --- the flag in PowerCRUD's cache -------------------------------------------------------
 
 
-def set_flag(manager: AsyncManager, task_name: str, queue_id: str | None) -> bool:
+def set_flag(manager: AsyncManager, task_name: str, queue_id: str | None, message: str) -> bool:
     """Tell the worker of a running task that it is to stop.
 
     Args:
         manager: whose cache is written.
         task_name: the name of the task.
         queue_id: django-q2's id of this launch: the name may be used again.
+        message: the message of the row of a task that has stopped.
 
     Returns:
         Whether the cache took it.
     """
     try:
-        manager.cache.set(
-            f"{_PREFIX}{task_name}", queue_id or _ANY_LAUNCH, max(manager.progress_ttl, 3600)
-        )
+        flag = queue_id or _ANY_LAUNCH, message
+        manager.cache.set(f"{_PREFIX}{task_name}", flag, max(manager.progress_ttl, 3600))
     except Exception:
         logger.warning("Could not tell task %s to stop.", task_name, exc_info=True)
         return False
     return True
 
 
-def has_flag(manager: AsyncManager, task_name: str, queue_id: str | None) -> bool:
-    """Return whether a running task is to stop; a cache that does not answer says no."""
+def find_flag(manager: AsyncManager, task_name: str, queue_id: str | None) -> str | None:
+    """Return the message of a running task that is to stop, or ``None`` if it may run on.
+
+    It may where the cache does not answer.
+    """
     try:
-        return manager.cache.get(f"{_PREFIX}{task_name}") in {queue_id, _ANY_LAUNCH}
+        launch, message = manager.cache.get(f"{_PREFIX}{task_name}") or (None, "")
     except Exception:
         logger.warning("Could not ask whether task %s is to stop.", task_name, exc_info=True)
-        return False
+        return None
+    return message if launch is not None and launch in {queue_id, _ANY_LAUNCH} else None

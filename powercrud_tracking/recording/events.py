@@ -31,7 +31,7 @@ from powercrud_tracking.recording.values import (
 from powercrud_tracking.records import reading
 from powercrud_tracking.records.reading import Record
 from powercrud_tracking.records.times import get_time
-from powercrud_tracking.serialization.bulk_results import NOTHING_CHANGED
+from powercrud_tracking.serialization.bulk_results import NOTHING_CHANGED, add_nothing_changed
 from powercrud_tracking.serialization.failures import Failure, is_failed_result
 
 logger = logging.getLogger("powercrud_tracking")
@@ -365,7 +365,7 @@ class EventRecorder:
         if not record.retried_by:
             message = describe_cancel(task_name)
             if reason and reason.endswith(NOTHING_CHANGED):
-                message = f"{message} {NOTHING_CHANGED}"
+                message = add_nothing_changed(message)
             self._record_cancel(task_name, {**payload, "message": message})
         return True
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import connections, transaction
 
-from powercrud_tracking.recording.cancellation import TaskCancelled, has_flag
+from powercrud_tracking.recording.cancellation import TaskCancelled, find_flag
 from powercrud_tracking.recording.recorder import RecordedEvent
 from powercrud_tracking.recording.savepoints import is_in_transaction
 from powercrud_tracking.serialization.bulk_results import is_end
@@ -29,7 +29,7 @@ class RunningTask:
         start: the data of its start, by the names of PowerCRUD and of this package.
         is_started: whether its start has been written.
         is_refused: whether its function must not run: it was cancelled before.
-        is_stopped: whether it has been told to stop, by an exception.
+        stop_message: the message of its row, once it has been told to stop by an exception.
         outer: the task inside which it runs, with ``sync``.
     """
 
@@ -39,7 +39,7 @@ class RunningTask:
     start: dict[str, Any] = field(default_factory=dict)
     is_started: bool = False
     is_refused: bool = False
-    is_stopped: bool = False
+    stop_message: str | None = None
     outer: "RunningTask | None" = None
     _held: tuple[Any, RecordedEvent] | None = None
     _written_at: float | None = None
@@ -58,9 +58,12 @@ class RunningTask:
         self._looked_at = now
         if is_end(progress):
             return
+        if self.is_refused:
+            raise TaskCancelled
         queue_id = self.start.get("django_q2_task_id")
-        if self.is_refused or has_flag(self.manager, self.task_name, queue_id):
-            self.is_stopped = True
+        message = find_flag(self.manager, self.task_name, queue_id)
+        if message is not None:
+            self.stop_message = message
             raise TaskCancelled
 
     def hold(self, events: Any, event: RecordedEvent, *, using: str, interval: float) -> bool:

@@ -65,8 +65,12 @@ def describe_bulk_failure(
         reason = f"The {failed[1]} failed."
     if not rolled_back:
         return cut(reason, _LENGTH)
-    reason = cut(_end_sentence(reason), _LENGTH - len(NOTHING_CHANGED) - 1)
-    return f"{reason} {NOTHING_CHANGED}"
+    return add_nothing_changed(cut(reason, _LENGTH - len(NOTHING_CHANGED) - 2))
+
+
+def add_nothing_changed(message: str) -> str:
+    """Return a message that ends by saying that the operation was undone."""
+    return f"{_end_sentence(message)} {NOTHING_CHANGED}"
 
 
 def describe_bulk_success(progress: str) -> str | None:

@@ -7,9 +7,9 @@ from django.test import override_settings
 from django_q.models import OrmQ, Task
 from django_q.tasks import async_task
 
-from powercrud_tracking import actions, progress
+from powercrud_tracking import actions, factory, progress
 from powercrud_tracking.models import AsyncTaskAction, AsyncTaskAttempt
-from powercrud_tracking.recording.cancellation import REFUSED
+from powercrud_tracking.recording.cancellation import REFUSED, set_flag
 from tests.project.models import Widget
 from tests.project.tasks import add, fail
 from tests.support.marks import uses_worker
@@ -24,6 +24,13 @@ def cancel_itself(task_key):
     wait_until_heard()
     progress.report(1, 2)
     raise AssertionError("not reached")
+
+
+def hear_and_stop(task_key):
+    """Be told to stop before the row is, as on SQLite while a transaction is open."""
+    set_flag(factory.get_manager(), task_key, None, "Cancelled by ada.")
+    wait_until_heard()
+    progress.report(1, 2)
 
 
 def ignore_the_request(task_key):
@@ -164,6 +171,16 @@ class TestRunningTask:
 
         assert get_row().status == "cancelled"
         assert Widget.objects.count() == 0
+
+    def test_its_worker_says_so_where_the_request_could_not_be_written(self, manager):
+        manager.launch_async_task(hear_and_stop, task_key=NAME)
+
+        run_queued_task()
+
+        row = get_row()
+        assert (row.status, row.message) == ("cancelled", "Cancelled by ada.")
+        assert (row.attempts, row.failed_at, row.cancel_requested_at) == (1, None, None)
+        assert (AsyncTaskAttempt.objects.count(), OrmQ.objects.count()) == (0, 0)
 
     def test_one_that_finishes_all_the_same_is_a_success(self, manager):
         manager.launch_async_task(ignore_the_request, task_key=NAME)
