@@ -8,10 +8,11 @@ from django.core.cache.backends.filebased import FileBasedCache
 from django.utils import timezone
 from django_q.models import OrmQ, Task
 
+from powercrud_tracking import actions
 from powercrud_tracking.factory import get_manager
 from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
 from tests.support.marks import uses_worker
-from tests.support.queue import run_queued_task
+from tests.support.queue import deliver_again, report_dead_worker, run_queued_task
 
 pytestmark = pytest.mark.django_db
 
@@ -198,3 +199,56 @@ class TestFailedResult:
         assert row.message.startswith("The task returned ")
         assert "hunter2" not in row.message
         assert len(row.message.encode()) <= 16384
+
+
+@uses_worker
+class TestDeadWorkerReported:
+    """A dead worker that the cluster reports as a failure, as a change of django-q2 would."""
+
+    @pytest.mark.parametrize("save", [True, False], ids=["saved", "not saved"])
+    def test_its_task_fails_once(self, manager, save):
+        manager.launch_async_task(add, 1, 2, task_key=NAME, save=save)
+
+        report_dead_worker()
+
+        row, attempt = get_row(), AsyncTaskAttempt.objects.get()
+        assert (row.status, row.attempts, row.cleaned_up) == ("failed", 1, True)
+        assert row.message == f"Worker died while processing task {NAME}"
+        assert (attempt.number, attempt.outcome) == (1, "failed")
+        assert attempt.message == row.message
+
+    def test_its_task_succeeds_at_the_next_delivery(self, manager):
+        manager.launch_async_task(add, 1, 2, task_key=NAME)
+
+        report_dead_worker()
+        deliver_again()
+        run_queued_task()
+
+        row = get_row()
+        assert (row.status, row.attempts, row.failed_at) == ("success", 2, None)
+        assert [each.number for each in AsyncTaskAttempt.objects.all()] == [1]
+
+    def test_a_task_that_was_found_lost_before_fails_once(self, manager):
+        def lose():
+            cutoff = timezone.now() + timedelta(hours=1)
+            assert manager.record_lost({NAME: "no activity"}, silent_since=cutoff) == [NAME]
+
+        manager.launch_async_task(add, 1, 2, task_key=NAME)
+
+        report_dead_worker(meanwhile=lose)
+
+        assert (get_row().status, get_row().attempts) == ("failed", 1)
+        assert [each.outcome for each in AsyncTaskAttempt.objects.all()] == ["failed"]
+
+    def test_a_task_that_was_asked_to_stop_is_cancelled_and_not_run_again(self, manager):
+        manager.launch_async_task(add, 1, 2, task_key=NAME)
+
+        report_dead_worker(meanwhile=lambda: actions.cancel(NAME, by="ada"))
+        before = get_row()
+        deliver_again()
+        run_queued_task()
+
+        row = get_row()
+        assert (before.status, before.message) == ("cancelled", "Cancelled by ada.")
+        assert (row.status, row.attempts, row.failed_at) == ("cancelled", 1, None)
+        assert (AsyncTaskAttempt.objects.count(), OrmQ.objects.count()) == (0, 0)
