@@ -7,75 +7,33 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
-from uuid import uuid4
 
 import pytest
 from django.urls import reverse
 
 from tests.support import cluster_tasks as tasks
-from tests.support.cluster import ROOT, SECONDS, Project, visit
+from tests.support.cluster import ROOT, SECONDS, visit
+from tests.support.cluster_services import project_on_postgresql, run_on_postgresql
 
-psycopg = pytest.importorskip("psycopg")
-redis = pytest.importorskip("redis")
+pytest.importorskip("psycopg")
+pytest.importorskip("redis")
 pytestmark = [
     pytest.mark.cluster,
     pytest.mark.skipif(
         os.environ.get("TEST_DATABASE") != "postgresql", reason="needs PostgreSQL and Redis"
     ),
 ]
-REDIS = "redis://127.0.0.1:6379/9"
-
-
-@contextmanager
-def project_on_services(directory, *, with_redis_broker=False):
-    """A project in a PostgreSQL database of its own, with its locks and progress in Redis."""
-    name = f"cluster_{uuid4().hex[:12]}"
-    project = Project(directory, queue={"name": name, "timeout": 60, "retry": 120, "workers": 4})
-    if with_redis_broker:
-        project.given["queue"] |= {"orm": None, "redis": REDIS}
-    project.given["cache"] = REDIS
-    project.given["database"] = {
-        "ENGINE": "django.db.backends.postgresql",
-        "HOST": "127.0.0.1",
-        "USER": "postgres",
-        "NAME": name,
-    }
-    run_on_server(f"CREATE DATABASE {name}")
-    try:
-        subprocess.run(
-            [sys.executable, "-m", "django", "migrate", "--run-syncdb", "--verbosity", "0"],
-            cwd=ROOT,
-            env=project.get_environment(),
-            check=True,
-            timeout=SECONDS * 2,
-        )
-        project.open()
-        try:
-            yield project
-        finally:
-            project.close()
-    finally:
-        run_on_server(f"DROP DATABASE {name} WITH (FORCE)")
-        with redis.Redis.from_url(REDIS) as server:
-            for key in server.scan_iter(f"*{name}*"):
-                server.delete(key)
-
-
-def run_on_server(sql):
-    with psycopg.connect(host="127.0.0.1", user="postgres", dbname="test", autocommit=True) as c:
-        c.execute(sql)
 
 
 @pytest.fixture
 def project(tmp_path):
-    with project_on_services(tmp_path) as project:
+    with project_on_postgresql(tmp_path) as project:
         yield project
 
 
 @pytest.fixture
 def redis_project(tmp_path):
-    with project_on_services(tmp_path, with_redis_broker=True) as project:
+    with project_on_postgresql(tmp_path, with_redis_broker=True) as project:
         yield project
 
 
@@ -92,23 +50,6 @@ def read_poll(address, task_name):
 
 
 # --- what the process that stands for the web is asked ------------------------------------
-
-
-def launch_bulk_update(number):
-    from powercrud_tracking.factory import PATH, get_manager
-    from tests.project.models import Widget
-
-    widgets = Widget.objects.bulk_create(Widget(name=f"slow {n}") for n in range(number))
-    return get_manager().launch_async_task(
-        "powercrud.tasks.bulk_update_task",
-        "project.Widget",
-        [widget.pk for widget in widgets],
-        None,
-        ["price"],
-        ["price"],
-        [{"field": "price", "value": 7, "info": {"is_m2m": False}}],
-        manager_class=PATH,
-    )
 
 
 def lock_row(task_name):
@@ -160,7 +101,7 @@ def count_priced():
 
 def test_the_progress_of_a_bulk_update_is_visible_while_its_transaction_is_open(project, address):
     number = 300
-    task_name = project.ask(launch_bulk_update, number)
+    task_name = project.ask(tasks.launch_bulk_update, number)
     read_poll(address, task_name)
     project.start_cluster()
 
@@ -324,14 +265,14 @@ class TestDatabaseAwayWhileTheTaskEnds:
             cluster = project.start_cluster(queue={**project.given["queue"], "workers": 1})
             task_name = project.ask(tasks.launch, tasks.wait_for_file, str(tmp_path / "go"))
             row = project.wait_for(tasks.find_row, task_name, "in_progress")
-            run_on_server(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-            run_on_server(
+            run_on_postgresql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+            run_on_postgresql(
                 f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
             )
             (tmp_path / "go").touch()
             cluster.wait_for_log("Could not save task result")
             cluster.wait_for_log(said)
-            run_on_server(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+            run_on_postgresql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
             return cluster, row
 
         return end_meanwhile

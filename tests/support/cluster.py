@@ -54,7 +54,7 @@ class Project:
             "dashboard": dashboard or {},
         }
         self.clusters: list[Cluster] = []
-        self._web = None
+        self._webs: list[Web] = []
 
     def get_environment(self, **given: Any) -> dict[str, str]:
         return {
@@ -67,36 +67,22 @@ class Project:
 
     def open(self) -> None:
         """Start the process that stands for the web."""
-        listener = multiprocessing.connection.Listener(str(self.directory / "web"), "AF_UNIX")
-        with listener, (self.directory / "web.log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.cluster_web", listener.address],
-                cwd=ROOT,
-                env=self.get_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-            listener._listener._socket.settimeout(SECONDS)
-            self._web = listener.accept()
+        self._webs.append(Web(self, "web"))
 
     def close(self) -> None:
         """End every process of the project."""
-        for cluster in self.clusters:
-            cluster.kill()
-        self._process.kill()
-        self._process.wait(SECONDS)
-        self._web.close()
+        for process in (*self.clusters, *self._webs):
+            process.kill()
 
     def ask(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Return what a function returns in the process that stands for the web."""
-        self._web.send((function, args, kwargs))
-        if not self._web.poll(SECONDS):
-            raise AssertionError(f"No answer from {function.__name__}. {self.read_log('web')}")
-        answer = self._web.recv()
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        return self._webs[0].ask(function, *args, **kwargs)
+
+    def start_web(self, **given: Any) -> "Web":
+        """Start one more; what differs from the settings of the first can be given."""
+        web = Web(self, f"web{len(self._webs)}", **given)
+        self._webs.append(web)
+        return web
 
     def wait_for(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Ask until the answer is true, and return it."""
@@ -162,6 +148,55 @@ def visit(url: str) -> tuple[int, Any]:
             return answer.code, json.load(answer)
 
 
+class Web:
+    """A process that stands for the web: it does what it is asked, one thing after the other.
+
+    Args:
+        project: whose it is.
+        name: of its log.
+    """
+
+    def __init__(self, project: Project, name: str, **given: Any) -> None:
+        self._project, self._name = project, name
+        listener = multiprocessing.connection.Listener(str(project.directory / name), "AF_UNIX")
+        with listener, (project.directory / f"{name}.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.cluster_web", listener.address],
+                cwd=ROOT,
+                env=project.get_environment(**given),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+            listener._listener._socket.settimeout(SECONDS)
+            self._connection = listener.accept()
+
+    def begin(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Let it call a function; ``end()`` waits for the answer."""
+        self._function = function
+        self._connection.send((function, args, kwargs))
+
+    def end(self) -> Any:
+        """Return what the function that was begun has returned."""
+        if not self._connection.poll(SECONDS):
+            log = self._project.read_log(self._name)
+            raise AssertionError(f"No answer from {self._function.__name__}. {log}")
+        answer = self._connection.recv()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def ask(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Return what a function returns in this process."""
+        self.begin(function, *args, **kwargs)
+        return self.end()
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait(SECONDS)
+        self._connection.close()
+
+
 class Cluster:
     """A running ``manage.py qcluster``.
 
@@ -192,6 +227,12 @@ class Cluster:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(SECONDS)
+        # Until the last of them is gone, it may take one more task from a queue in Redis.
+        deadline = time.monotonic() + SECONDS
+        with suppress(ProcessLookupError):
+            while time.monotonic() < deadline:
+                os.killpg(self._process.pid, 0)
+                time.sleep(0.01)
 
     def read_log(self) -> str:
         return self._log.read_text(errors="replace")

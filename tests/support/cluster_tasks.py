@@ -16,13 +16,16 @@ from django_q.brokers import get_broker
 from django_q.models import OrmQ, Success, Task
 from django_q.status import Stat
 
-from powercrud_tracking import factory, upkeep
+from powercrud_tracking import actions, factory, upkeep
 from powercrud_tracking.models import AsyncTaskAttempt, AsyncTaskRecord
 from powercrud_tracking.progress import report
 from powercrud_tracking.signals import task_recorded
+from tests.project.models import Widget
 
 SECONDS = 50
 """How long a task waits for what its test promises."""
+
+PASSWORD = "correct horse battery staple"
 
 
 # --- in the worker -----------------------------------------------------------------------
@@ -59,6 +62,29 @@ def die_once(path, task_key):
         Path(path).touch()
         os.kill(os.getpid(), 9)
     return "survived"
+
+
+def die(path, task_key):
+    """Be killed by the kernel, each time; the file has a line for each."""
+    with Path(path).open("a") as file:
+        file.write("died\n")
+    os.kill(os.getpid(), 9)
+
+
+def touch(path, task_key=None):
+    Path(path).touch()
+
+
+def report_until_cancelled(task_key):
+    """Report progress until somebody cancels this; end in any case."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        report(1, 2, "working")
+        time.sleep(0.02)
+
+
+def is_password(password, task_key):
+    return password == PASSWORD
 
 
 def fail_once(path, task_key):
@@ -129,6 +155,24 @@ def raise_in_hook(task):
 
 def launch(func, *args, **kwargs):
     return factory.get_manager().launch_async_task(func, *args, **kwargs)
+
+
+def launch_bulk_update(number, price=7, **options):
+    """Launch PowerCRUD's update of so many new widgets, each of which takes 10 ms."""
+    widgets = Widget.objects.bulk_create(Widget(name=f"slow {n}") for n in range(number))
+    keys = sorted(Widget.objects.order_by("-pk").values_list("pk", flat=True)[: len(widgets)])
+    return launch(
+        "powercrud.tasks.bulk_update_task",
+        "project.Widget",
+        [str(key) for key in keys],
+        None,
+        ["price"],
+        ["price"],
+        [{"field": "price", "value": price, "info": {"is_m2m": False}}],
+        conflict_ids={"project.widget": set(keys)},
+        **factory.get_manager().get_manager_reference(),
+        **options,
+    )
 
 
 def launch_twice_at_once(func, *args):
@@ -239,3 +283,65 @@ def find_new_row(known, status):
     """Return a row of this status that was not known before."""
     rows = AsyncTaskRecord.objects.values().exclude(task_name__in=known)
     return rows.filter(status=status).first()
+
+
+# --- actions -----------------------------------------------------------------------------
+
+
+def cancel(name, **kwargs):
+    return tell(actions.cancel(name, **kwargs))
+
+
+def retry(name, *, at=0):
+    """Retry a task, not before a time of this machine's clock."""
+    while time.time() < at:
+        time.sleep(0.0005)
+    return tell(actions.retry(name))
+
+
+def tell(result):
+    return str(result.outcome), result.message, result.task_name
+
+
+def count_queued():
+    """Return how many messages the broker holds; those of ORM are kept until acknowledged."""
+    broker = get_broker()
+    return broker.queue_size() + (broker.lock_size() or 0)
+
+
+def is_nothing_queued():
+    return count_queued() == 0
+
+
+def is_everything_delivered():
+    """Return whether each message has been taken by a cluster."""
+    return get_broker().queue_size() == 0
+
+
+def find_retries(name):
+    rows = AsyncTaskRecord.objects.filter(retry_of=name)
+    return sorted(rows.values_list("task_name", flat=True))
+
+
+def find_locked(name):
+    """Return which objects of a bulk task are locked by whichever task."""
+    keys = AsyncTaskRecord.objects.get(task_name=name).task_args[1]
+    return len(factory.get_manager().check_conflict({"project.widget": keys}))
+
+
+def is_half_done(name):
+    """Return whether a bulk update says that it has reached its middle."""
+    _, _, share = str(factory.get_manager().get_progress(name)).partition(": ")
+    done, _, total = share.partition("/")
+    return done.isdigit() and 2 * int(done) >= int(total)
+
+
+def count_priced(price):
+    return Widget.objects.filter(price=price).count()
+
+
+def lock_widgets():
+    """Return how many widgets could be locked, without waiting where the database can."""
+    with transaction.atomic():
+        can = connection.features.has_select_for_update_nowait
+        return len(Widget.objects.select_for_update(nowait=can))
