@@ -1,4 +1,4 @@
-from time import monotonic
+from time import process_time
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -180,11 +180,11 @@ class TestFailure:
         ids=lambda text: text[15:22],
     )
     def test_of_a_huge_text_only_the_beginning_is_read(self, text):
-        started = monotonic()
+        started = process_time()
 
         reason = describe_bulk_failure(text, redact=compile_redaction(DEFAULT_REDACT))
 
-        assert monotonic() - started < 1
+        assert process_time() - started < 1
         assert len(reason) <= 1000
         assert reason.endswith("Nothing was changed.")
 

@@ -1,5 +1,5 @@
 import traceback
-from time import monotonic
+from time import process_time
 
 import pytest
 from powercrud import tasks
@@ -201,11 +201,11 @@ class TestText:
         ids=["many splits", "many places for the message"],
     )
     def test_a_text_with_many_places_to_split_is_read_in_two_seconds(self, text):
-        started = monotonic()
+        started = process_time()
 
         parse_failure(text)
 
-        assert monotonic() - started < 2
+        assert process_time() - started < 2
 
 
 class TestException:

@@ -1,5 +1,5 @@
 import traceback
-from time import monotonic
+from time import process_time
 
 import pytest
 
@@ -55,11 +55,11 @@ class TestParse:
     )
     @pytest.mark.parametrize("start", ["", HEADER, f"Exception Group {HEADER}"])
     def test_a_megabyte_of_anything_is_read_in_time(self, start, piece):
-        started = monotonic()
+        started = process_time()
 
         parse_traceback(f"{start}{piece * (1_000_000 // len(piece))}!")
 
-        assert monotonic() - started < 5
+        assert process_time() - started < 5
 
     def test_a_text_without_a_traceback_has_no_exceptions(self):
         for text in ("", "no stock", "a\nb\n  c", "Traceback (most recent call last):"):
