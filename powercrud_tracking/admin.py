@@ -99,7 +99,10 @@ class AsyncTaskRecordAdmin(ReadOnlyAdmin):
     sortable_by = ("created_at",)
     actions = ("cancel_tasks", "retry_tasks", "delete_tasks")
     fieldsets = (
-        (None, {"fields": ("task_page", "title", "status", "message", "progress_payload")}),
+        (
+            None,
+            {"fields": ("task_page", "title", "changes", "status", "message", "progress_payload")},
+        ),
         (_("User and objects"), {"fields": ("user_label", "launched_by_id", "affected_objects")}),
         (
             _("Times"),
@@ -245,9 +248,14 @@ class AsyncTaskRecordAdmin(ReadOnlyAdmin):
         # The built-in table has the default field names also if the settings name another table.
         return Record(row, get_record_map(DashboardConfig()))
 
-    @admin.display(description=_("function"))
+    @admin.display(description=_("title"))
     def title(self, row: AsyncTaskRecord) -> str:
         return self._get_record(row).title
+
+    @admin.display(description=_("requested changes"))
+    def changes(self, row: AsyncTaskRecord) -> str:
+        """What a bulk operation was asked to do."""
+        return self._get_record(row).summary or self.get_empty_value_display()
 
     @admin.display(description=_("queue time"))
     def queue_time(self, row: AsyncTaskRecord) -> str:

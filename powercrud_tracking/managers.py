@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from django.db import DatabaseError, router
 from django.urls import include, path
+from django.utils.functional import Promise
 from django_q.exceptions import TimeoutException
 from django_q.models import Task
 from powercrud.async_manager import AsyncManager
@@ -17,7 +18,8 @@ from powercrud_tracking.config.dashboard_config import get_config, load
 from powercrud_tracking.lifecycle import Event, Status
 from powercrud_tracking.maintenance.locks import release_ended_tasks
 from powercrud_tracking.poll import build_poll
-from powercrud_tracking.recording import bulk_arguments, launches, objects
+from powercrud_tracking.recording import launches, objects
+from powercrud_tracking.recording.bulk import arguments as bulk_arguments
 from powercrud_tracking.recording.events import EventRecorder
 from powercrud_tracking.recording.launches import QUEUE_OPTIONS, Launch
 from powercrud_tracking.recording.lock_limits import limit_waiting
@@ -435,6 +437,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
         task_key: str | None = None,
         group: str | None = None,
         touches: Any = None,
+        title: str | Promise | None = None,
         **kwargs: Any,
     ) -> str:
         """Queue a task; see PowerCRUD's ``AsyncManager``, whose arguments these are.
@@ -446,9 +449,11 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
         Args:
             touches: the objects that the task works on: a model instance, a queryset,
                 ``("shop.book", keys)``, or a list of these. The function does not see it.
+            title: what the task does, for the pages, in place of the function's name. The
+                function does not see it.
 
         Raises:
-            TypeError: ``touches`` is something else.
+            TypeError: ``touches`` or ``title`` is something else.
             TaskStillOpenError: the name belongs to a task that has not ended; nothing changes.
             django.core.exceptions.ImproperlyConfigured: this manager could not be built by a
                 worker.
@@ -462,6 +467,8 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
         task_name = name or self.generate_task_name()
         args = tuple(bulk_arguments.without_controls(value) for value in args)
         touched = objects.collect(touches, limit=self.config.objects_limit)
+        if not isinstance(title, str | Promise | None):
+            raise TypeError(f"title must be text, got {title!r}.")
         with launches.begin(self, task_name) as launch:
             self._emit_create(
                 task_name,
@@ -477,6 +484,7 @@ class ModelTrackingAsyncManager(AsyncManager):  # type: ignore[misc]
                 cluster=launches.get_cluster(kwargs),
                 touches=touched,
                 conflict_ids=conflict_ids,
+                title=title,
                 extra=launches.describe_options(func, kwargs, conflict_ids),
             )
             try:

@@ -80,24 +80,24 @@ class AsyncDashboardMixin:
     def async_queue_success(
         self, request: HttpRequest, task_name: str, selected_ids: list[int]
     ) -> HttpResponse:
-        """Show PowerCRUD's modal with a link to the task's page, and a button that cancels it.
+        """Show PowerCRUD's modal with what the task does, a link to its page and a cancel button.
 
-        Only for a user who may do so.
+        Only for a user who may open the page, and cancel the task.
         """
         # The base classes listed after this one have no type annotations.
         view: Any = self
         parent: Any = super()
         config = view.get_async_manager().config
-        self._links = poll.build_links_of_queued(task_name, config, request)
+        self._message = poll.build_message_of_queued(task_name, config, request)
         response: HttpResponse = parent.async_queue_success(request, task_name, selected_ids)
         return response
 
     def get_modal_context(self) -> dict[str, Any]:
-        """Add the link and the button to the context of the modal of a queued task."""
+        """Add what the task does, the link and the button to the modal of a queued task."""
         parent: Any = super()
         context: dict[str, Any] = parent.get_modal_context()
-        if links := getattr(self, "_links", ""):
+        if message := getattr(self, "_message", ""):
             # The modal replaces what the poll returns every second, and the keyboard focus is lost.
-            context["message"] = links
+            context["message"] = message
             context["progress_url"] = f"{reverse('powercrud:async_progress')}?{poll.LINKED}=1"
         return context

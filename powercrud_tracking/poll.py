@@ -24,6 +24,7 @@ from powercrud_tracking.records.permissions import may_act
 from powercrud_tracking.records.reading import Record
 from powercrud_tracking.records.visibility import is_own, is_visible, may_view_records
 from powercrud_tracking.serialization.failures import BULK_WORKERS, is_failed_result
+from powercrud_tracking.serialization.texts import cut
 
 logger = logging.getLogger("powercrud_tracking")
 
@@ -35,6 +36,8 @@ IN_MODAL = "modal"
 
 STOP_POLLING = 286
 """The HTTP status that makes htmx stop polling."""
+
+_MOST_SUMMARY = 300
 
 _INERT = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&"}
 """The same JSON without markup: htmx inserts the raw answer into the page before the modal's
@@ -60,12 +63,13 @@ def build_poll(manager_class: type[AsyncManager]) -> Callable[[HttpRequest], Htt
             status, text = _ask_elsewhere(manager, task_name)
         else:
             status, text = record.status, _get_text(manager, record, request)
+        title = "" if record is None else _find_title(manager, record, request)
         is_linked = LINKED in request.GET
         url = "" if is_linked else find_page(record, manager.config, request)
         parts = [build_link(url)] if url else []
         if url and record is not None and may_cancel(record, request):
             parts.append(_build_form(record.task_name, request))
-        return _answer(task_name, status, text, parts)
+        return _answer(task_name, status, text, title=title, parts=parts)
 
     return poll
 
@@ -94,6 +98,12 @@ def _get_text(manager: AsyncManager, record: Record, request: HttpRequest) -> st
     return record.message or "" if _may_read(record, manager.config, request) else ""
 
 
+def _find_title(manager: AsyncManager, record: Record, request: HttpRequest) -> str:
+    """Return the title of a task, if it has one and this user may read it; else nothing."""
+    title = record.own_title
+    return title if title and _may_read(record, manager.config, request) else ""
+
+
 def _may_read(record: Record, config: DashboardConfig, request: HttpRequest) -> bool:
     return is_own(record, request.user) or (
         may_view_records(request.user, config) and is_visible(record, request)
@@ -116,7 +126,7 @@ def _ask_elsewhere(manager: AsyncManager, task_name: str) -> tuple[Status | None
 
 
 def _answer(
-    task_name: str, status: Status | None, text: str, parts: list[SafeString]
+    task_name: str, status: Status | None, text: str, *, title: str, parts: list[SafeString]
 ) -> HttpResponse:
     # PowerCRUD's modal knows success, failed, pending and in_progress only, and writes
     # `progress` into the page as HTML.
@@ -127,7 +137,7 @@ def _answer(
     }
     if status is None or status in words:
         word = words[status]
-        text = gettext("%(label)s: %(value)s") % {"label": word, "value": text} if text else word
+        text = _write_pair(word, text) if text else word
         status = Status.FAILED
     progress = escape(text)
     if parts:
@@ -137,7 +147,7 @@ def _answer(
         "task_name": task_name,
         "status": str(status),
         "progress": progress or None,
-        "message": str(status.label),
+        "message": _write_pair(title, str(status.label)) if title else str(status.label),
     }
     return HttpResponse(
         json.dumps(answer).translate(_INERT),
@@ -169,27 +179,40 @@ def find_page(record: Record | None, config: DashboardConfig, request: HttpReque
     return url if is_visible(record, request) else ""
 
 
-def build_links_of_queued(
+def build_message_of_queued(
     task_name: str, config: DashboardConfig, request: HttpRequest
 ) -> SafeString:
-    """Return the link to the page of a task that was just queued, and the button that cancels it.
+    """Return what PowerCRUD's modal says of a task that was just queued; this never raises.
 
-    As HTML for PowerCRUD's modal, empty for users who may not open the page; this never raises.
+    It is HTML: title and changes, the link to the page, and the button that cancels the task. It
+    is empty for users who may not open the page.
     """
     try:
         with savepoint(router.db_for_read(mapping.get_record_map(config).model)):
             record = reading.find_record(task_name, config)
             url = find_page(record, config, request)
-            if not url:
+            if record is None or not url:
                 return SafeString("")
-            link = build_link(url)
-            if record is None or not may_cancel(record, request):
-                return link
-            return format_html("{} {}", link, _build_button(task_name, request))
+            message = build_link(url)
+            if record.own_title:
+                message = format_html("{}<br>{}", describe(record), message)
+            if not may_cancel(record, request):
+                return message
+            return format_html("{} {}", message, _build_button(task_name, request))
     except Exception:
         # The task is queued and runs; an error would look as if it had been refused.
         logger.exception("Could not find the page of task %s.", task_name)
         return SafeString("")
+
+
+def describe(record: Record) -> str:
+    """Return the title of a task, and what it changes: "Update of 480 books: price → 7"."""
+    summary = cut(record.summary, _MOST_SUMMARY)
+    return _write_pair(record.title, summary) if summary else record.title
+
+
+def _write_pair(label: str, value: str) -> str:
+    return gettext("%(label)s: %(value)s") % {"label": label, "value": value}
 
 
 def build_link(url: str) -> SafeString:

@@ -30,7 +30,8 @@ from powercrud_tracking.managers import (
     build_manager,
     find_named_manager,
 )
-from powercrud_tracking.recording import bulk_arguments, outcomes
+from powercrud_tracking.recording import outcomes
+from powercrud_tracking.recording.bulk import arguments as bulk_arguments
 from powercrud_tracking.recording.cancellation import (
     finish_refusal,
     refuse_delivery,

@@ -58,16 +58,16 @@ class TestFindPage:
         assert poll.find_page(record, get_config(), request_of(admin_user)) == f"/tasks/{NAME}/"
 
 
-class TestLinksOfQueued:
+class TestBuildMessageOfQueued:
     def test_an_error_is_logged_and_does_not_break_the_transaction(
         self, request_of, user, settings, caplog
     ):
         settings.POWERCRUD_ASYNC_DASHBOARD = {"VISIBLE": "tests.project.tracking.break_on_rows"}
         poll.reading.get_rows().create(task_name=NAME, launched_by_id=str(user.pk))
 
-        links = poll.build_links_of_queued(NAME, get_config(), request_of(user))
+        message = poll.build_message_of_queued(NAME, get_config(), request_of(user))
 
-        assert links == ""
+        assert message == ""
         assert f"Could not find the page of task {NAME}." in caplog.text
         assert reading.find_record(NAME) is not None
 

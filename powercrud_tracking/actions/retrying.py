@@ -14,11 +14,12 @@ from powercrud_tracking.actions import availability
 from powercrud_tracking.actions.log import ActionResult, Attempt
 from powercrud_tracking.config.dashboard_config import load
 from powercrud_tracking.lifecycle import Action, Event, Outcome
-from powercrud_tracking.recording import bulk_arguments
+from powercrud_tracking.recording.bulk import arguments as bulk_arguments
 from powercrud_tracking.recording.launches import KEPT_OPTIONS
 from powercrud_tracking.recording.objects import get_touches
 from powercrud_tracking.records import reading
 from powercrud_tracking.records.reading import Record
+from powercrud_tracking.records.titles import read_extra
 from powercrud_tracking.serialization.payloads import describe_exception
 from powercrud_tracking.serialization.redaction import compile_redaction
 
@@ -109,6 +110,7 @@ def _launch(attempt: Attempt, record: Record, new_name: str) -> None:
             task_key=new_name,
             group=task.group,
             touches=get_touches(attempt.task_name),
+            title=_find_title(record),
             **_get_options(record),
             **kwargs,
         )
@@ -127,9 +129,15 @@ def _find_owner(attempt: Attempt, record: Record) -> Any:
     return bulk_arguments.find_users([key]).get(str(key)) or record.user or None
 
 
+def _find_title(record: Record) -> str | None:
+    """Return the title that the first launch was given; that of a bulk operation is built again."""
+    title = read_extra(record.extra).get("title")
+    return title if isinstance(title, str) else None
+
+
 def _get_options(record: Record) -> dict[str, Any]:
     """Return the options of the first launch that django-q2's row does not hold."""
-    extra = record.extra if isinstance(record.extra, Mapping) else {}
+    extra = read_extra(record.extra)
     stored = extra.get("options")
     options = {
         name: stored[name]
@@ -148,7 +156,7 @@ def _get_conflict_ids(task: Task, record: Record) -> dict[str, set[Any]] | None:
     found = bulk_arguments.find_locks(task.func, task.args)
     if found is not None:
         return found
-    extra = record.extra if isinstance(record.extra, Mapping) else {}
+    extra = read_extra(record.extra)
     if "conflict_ids" not in extra:
         return None
     stored = extra["conflict_ids"]

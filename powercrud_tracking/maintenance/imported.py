@@ -15,7 +15,8 @@ from django_q.models import Task
 
 from powercrud_tracking.config.dashboard_config import load
 from powercrud_tracking.lifecycle import FAILURES, Status
-from powercrud_tracking.recording import bulk_arguments, outcomes
+from powercrud_tracking.recording import outcomes
+from powercrud_tracking.recording.bulk import arguments as bulk_arguments
 from powercrud_tracking.recording.cancellation import REFUSED
 from powercrud_tracking.recording.launches import HOOK
 from powercrud_tracking.recording.values import (

@@ -18,7 +18,7 @@ END_TIMES = ("completed_at", "failed_at", "cancelled_at", "updated_at", "created
 MOST_LINKS = 1000
 """How many of the newest tasks of an object are found where the links are in another database."""
 
-_PAYLOADS = ("args", "kwargs", "result", "extra")
+_PAYLOADS = ("args", "kwargs", "result")
 _RUN = (
     "task_name",
     "status",

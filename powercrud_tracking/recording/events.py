@@ -13,6 +13,7 @@ from powercrud_tracking.config.dashboard_config import DashboardConfig, load
 from powercrud_tracking.lifecycle import ALL, TABLE, Event, Status, find_status
 from powercrud_tracking.recording import attempts, objects, outcomes
 from powercrud_tracking.recording.action_log import describe_cancel
+from powercrud_tracking.recording.bulk.changes import describe_launch
 from powercrud_tracking.recording.launches import find_launch
 from powercrud_tracking.recording.recorder import RecordedEvent, get_recorder
 from powercrud_tracking.recording.running import find_running_task
@@ -142,6 +143,7 @@ class EventRecorder:
             self.recorder.update(RecordedEvent(Event.CREATE, task_name, fitted, payload))
             return True
         event = RecordedEvent(Event.CREATE, task_name, self.values.build_create(payload), payload)
+        event = self._describe(event)
         written = self._insert(event)
         if not written and launch is not None and not launch.is_written and queue_id is None:
             written = self.recorder.start_over(event, self._build_defaults(event))
@@ -414,7 +416,8 @@ class EventRecorder:
         written = self.recorder.update(event)
         if written is None and TABLE[event.event].inserts:
             # Somebody else may insert the row in between: then it can be updated.
-            written = self._insert(event) or self.recorder.update(event)
+            described = self._describe(event) if event.event is Event.START else event
+            written = self._insert(described) or self.recorder.update(event)
         if written is not None and written.was_lost:
             attempts.discard_lost_attempts(self._find_records([event.task_name]))
         return written is not None
@@ -432,6 +435,17 @@ class EventRecorder:
         if inserted is not None and event.event in {Event.CREATE, Event.START}:
             self._link(event)
         return inserted
+
+    def _describe(self, event: RecordedEvent) -> RecordedEvent:
+        """Return the first event of a task with its title, and what it changes, in ``extra``."""
+        if "extra" not in self.recorder.fields:
+            return event
+        described = describe_launch(event.task_name, event.payload, redact=self.values.redact)
+        given = event.payload.get("extra") or {}
+        if not described or not isinstance(given, Mapping):
+            return event
+        extra = self.values.fit("extra", {**described, **given})
+        return event._replace(values={**event.values, "extra": extra})
 
     def _link(self, event: RecordedEvent) -> None:
         """Link a new task to the objects that it works on; without them its row is right, too."""

@@ -21,7 +21,7 @@ from powercrud_tracking.models.objects import (
     get_keys,
     get_label,
 )
-from powercrud_tracking.recording import bulk_arguments
+from powercrud_tracking.recording.bulk import arguments as bulk_arguments
 from powercrud_tracking.recording.savepoints import savepoint
 from powercrud_tracking.recording.values import call_or_fall_back
 

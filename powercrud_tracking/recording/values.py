@@ -13,6 +13,7 @@ from django_q.utils import get_func_repr
 from powercrud_tracking.config.dashboard_config import DashboardConfig
 from powercrud_tracking.config.references import Field
 from powercrud_tracking.lifecycle import FAILURES, Status
+from powercrud_tracking.recording.bulk.arguments import without_info
 from powercrud_tracking.recording.savepoints import find_open_transactions, savepoints
 from powercrud_tracking.records.times import get_time
 from powercrud_tracking.serialization import failures, labels, payloads, redaction
@@ -176,12 +177,14 @@ class ValueBuilder:
 
     def _read_call(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Return function, arguments, group, cluster, and the id in the queue."""
-        kwargs = payload.get("task_kwargs")
+        args, kwargs = payload.get("task_args"), payload.get("task_kwargs")
+        if isinstance(args, list | tuple):
+            args = [without_info(value) for value in args]
         if isinstance(kwargs, Mapping) and not PLUMBING.isdisjoint(kwargs):
             kwargs = {key: value for key, value in kwargs.items() if key not in PLUMBING}
         return {
             "func": get_func_repr(payload.get("func")),
-            "args": self._format_payload(payload.get("task_args")),
+            "args": self._format_payload(args),
             "kwargs": self._format_payload(kwargs),
             "group": payload.get("group"),
             "cluster": payload.get("cluster"),

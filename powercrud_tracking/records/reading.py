@@ -10,7 +10,7 @@ from django.utils import timezone
 from powercrud_tracking.config.dashboard_config import DEFAULT_FIELDS, DashboardConfig, get_config
 from powercrud_tracking.lifecycle import OPEN, Status, find_status
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
-from powercrud_tracking.records import derived
+from powercrud_tracking.records import derived, titles
 from powercrud_tracking.records.mapping import RecordMap, get_record_map
 from powercrud_tracking.serialization.estimates import Measure, find_measure
 
@@ -77,8 +77,28 @@ class Record:
 
     @property
     def title(self) -> str:
-        """The function in words, "Bulk update task"; the task name if no function is stored."""
-        return get_title(self.func or "") or self.task_name
+        """The title, "Update of 480 books"; else the function in words; else the task name."""
+        return self.own_title or get_title(self.func or "") or self.task_name
+
+    @property
+    def own_title(self) -> str:
+        """The title that it was queued with; empty if it has none."""
+        return titles.write_title(titles.read_extra(self.extra))
+
+    @property
+    def changes(self) -> list[titles.Change]:
+        """What a bulk update does to which field, as it was queued."""
+        return titles.read_changes(titles.read_extra(self.extra))
+
+    @property
+    def object_names(self) -> list[str]:
+        """The names of the first objects of a bulk delete, as they were when it was queued."""
+        return titles.read_names(titles.read_extra(self.extra))
+
+    @property
+    def summary(self) -> str:
+        """Changes or names on one line: "price → 7, in stock → yes"."""
+        return ", ".join(map(str, self.changes or self.object_names))
 
     @property
     def ended_at(self) -> datetime | None:

@@ -57,7 +57,7 @@ class TestBulkUpdate:
         wait_for_status(page, "Succeeded", seconds=90)
 
         assert loads == []
-        assert page.get_by_role("heading", name="Bulk update task").is_visible()
+        assert page.get_by_role("heading", name="Update of 2 books").is_visible()
         assert "completed update: 2 processed" in page.locator(".tracking-task").inner_text()
 
     def test_one_that_fails_shows_its_reason_in_the_modal_and_on_its_page(self, visit):

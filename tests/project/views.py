@@ -10,7 +10,7 @@ class WidgetView(AsyncDashboardMixin, PowerCRUDAsyncMixin, CRUDView):
     namespace = None
     base_template_path = "project/base.html"
     fields = ["name", "price", "broken"]
-    bulk_fields = ["price"]
+    bulk_fields = ["price", "broken"]
     bulk_delete = True
     bulk_async = True
     bulk_min_async_records = 1

@@ -28,10 +28,10 @@ def build_rows(
 
     Returns:
         For each task ``record`` itself and, as text or HTML, ``key``, ``url``, ``task_name``,
-        ``title``, ``name`` (its beginning; empty if it is the title), ``objects``, ``user``,
-        ``status``, its ``label`` and its ``announcement`` (when it changes), ``is_open``,
-        ``is_stopping`` (it is asked to stop), ``cancel_url``, ``queued``, ``queue_time``,
-        ``run_time``, ``percent``, ``remaining`` and ``message``.
+        ``title``, ``name`` (its beginning; empty if it is the title), ``objects`` (or what a bulk
+        operation does to them), ``user``, ``status``, its ``label`` and its ``announcement`` (when
+        it changes), ``is_open``, ``is_stopping`` (it is asked to stop), ``cancel_url``,
+        ``queued``, ``queue_time``, ``run_time``, ``percent``, ``remaining`` and ``message``.
     """
     # Once for all rows: a lazy label is translated each time it is written.
     labels: dict[Status | None, str] = {status: str(status.label) for status in Status}
@@ -60,7 +60,7 @@ def _build_row(
         "task_name": record.task_name,
         "title": title,
         "name": "" if title == record.task_name else record.task_name[:8],
-        "objects": cut(str(record.objects or ""), _MOST_OBJECTS),
+        "objects": cut(record.summary or str(record.objects or ""), _MOST_OBJECTS),
         "user": record.user or "",
         "status": status or "",
         "label": label,

@@ -11,6 +11,7 @@ from powercrud_tracking.lifecycle import FAILURES, Status
 from powercrud_tracking.models import AsyncTaskAttempt
 from powercrud_tracking.records import derived
 from powercrud_tracking.records.reading import Record
+from powercrud_tracking.records.titles import without_titles
 from powercrud_tracking.serialization.failures import parse_failure
 from powercrud_tracking.serialization.tracebacks import parse_traceback
 
@@ -121,7 +122,7 @@ def get_payloads(record: Record, *, with_result: bool) -> list[dict[str, Any]]:
         ("result", _("Result"), record.result if with_result else None),
         ("args", _("Arguments"), record.args or None),
         ("kwargs", _("Keyword arguments"), record.kwargs or None),
-        ("extra", _("Extra"), record.extra or None),
+        ("extra", _("Extra"), without_titles(record.extra) or None),
         ("objects", _("Objects"), record.objects if is_long else None),
     ]
     return [

@@ -9,7 +9,7 @@ from django_q.signing import SignedPackage
 from powercrud_tracking.factory import get_manager
 from powercrud_tracking.lifecycle import Status
 from powercrud_tracking.models import AsyncTaskRecord
-from powercrud_tracking.recording.bulk_arguments import without_controls, without_info
+from powercrud_tracking.recording.bulk.arguments import without_controls, without_info
 from tests.project.models import Widget
 
 OTHERS = [
