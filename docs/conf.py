@@ -47,18 +47,18 @@ html_show_copyright = False
 html_copy_source = False
 
 
-TAKEN_IN = {"contributing": "CONTRIBUTING.md", "changelog": "CHANGELOG.md"}
-"""Pages that stand in the root, where people and GitHub look for them."""
+INCLUDED_PAGES = {"contributing": "CONTRIBUTING.md", "changelog": "CHANGELOG.md"}
+"""Pages in the root of the repository, where people and GitHub look for them."""
 
 
-def take_in(app, docname, source):
-    """Put the text of a page of the root in the place of the link to it."""
-    if docname in TAKEN_IN:
-        text = (ROOT / TAKEN_IN[docname]).read_text(encoding="utf-8").replace("](docs/", "](")
-        for name, path in TAKEN_IN.items():
+def include_page(app, docname, source):
+    """Replace the link to a page in the root by its text."""
+    if docname in INCLUDED_PAGES:
+        text = (ROOT / INCLUDED_PAGES[docname]).read_text(encoding="utf-8").replace("](docs/", "](")
+        for name, path in INCLUDED_PAGES.items():
             text = text.replace(f"]({path})", f"]({name}.md)")
         source[0] = text
 
 
 def setup(app):
-    app.connect("source-read", take_in)
+    app.connect("source-read", include_page)

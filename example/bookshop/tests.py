@@ -40,7 +40,7 @@ class RaisePricesTest(ShopCase):
 
         assert_task(record, status="success", result=120, progress="raising: 120/120")
 
-    def test_a_bad_percentage_is_said_in_the_record(self):
+    def test_a_bad_percentage_fails_the_task(self):
         record = run_task(raise_prices, "ten", user=self.admin)
 
         assert_task(record, status="failed", message=re.compile("^TypeError: "))

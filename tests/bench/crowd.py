@@ -1,4 +1,4 @@
-"""Fifty people who have the list open, and a web server that answers them."""
+"""Fifty users who have the list open, and a web server that answers them."""
 
 import http.client
 import os
@@ -24,19 +24,19 @@ from tests.bench.pages import build_poll
 PEOPLE = 50
 SECONDS = 20
 PAUSE = 5.0
-"""Seconds between two polls of somebody who really looks at the page."""
+"""Seconds between two polls of an open page."""
 HOST, PORT = "127.0.0.1", 8123
 WORKERS, THREADS = 2, 4
 
 
 @dataclass
 class Answers:
-    """What the people got.
+    """The responses to all users.
 
     Args:
-        milliseconds: how long each answer took.
-        errors: how many requests got none, or another one.
-        seconds: until the last answer.
+        milliseconds: the time of each response.
+        errors: the number of requests without a response, or with another status.
+        seconds: the time until the last response.
     """
 
     milliseconds: list[float] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Answers:
 
 
 def report(alias: str, *, quick: bool) -> str:
-    """Return the table of the list under fifty people, for the history in a database."""
+    """Return the table of the list with fifty users, for the history in a database."""
     seconds = SECONDS // 5 if quick else SECONDS
     cookies = log_in(alias)
     rows = []
@@ -53,14 +53,14 @@ def report(alias: str, *, quick: bool) -> str:
         connection = http.client.HTTPConnection(HOST, PORT, timeout=30)
         address = reverse("powercrud_tracking:list")
         _, page, _ = _get(connection, address, cookies[0])
-        for name, asked in {"full renders": address, "polls": build_poll(page.decode())}.items():
-            for pace, pause in {"one after the other": 0.0, f"every {PAUSE:.0f} s": PAUSE}.items():
+        for name, asked in {"full pages": address, "polls": build_poll(page.decode())}.items():
+            for pace, pause in {"without pause": 0.0, f"every {PAUSE:.0f} s": PAUSE}.items():
                 answers = ask(cookies, asked, seconds=seconds, pause=pause)
                 rows.append((f"{name}, {pace}", *_sum_up(answers)))
     heads = ["requests a second", "median, ms", "95th percentile, ms", "errors"]
-    table = write_table([f"{PEOPLE} people for {seconds} s", *heads], rows)
+    table = write_table([f"{PEOPLE} users for {seconds} s", *heads], rows)
     server = f"gunicorn with {WORKERS} workers of {THREADS} threads"
-    return f"{table}\n\n{server}; {os.cpu_count()} cores for it, the database and the people."
+    return f"{table}\n\n{server}; {os.cpu_count()} cores for it, the database and the users."
 
 
 def _sum_up(answers: Answers) -> tuple[float, float, float, int]:
@@ -74,7 +74,7 @@ def _sum_up(answers: Answers) -> tuple[float, float, float, int]:
 
 
 def log_in(alias: str) -> list[str]:
-    """Return the cookies of as many people, each with a session of their own."""
+    """Return the session cookies of fifty users."""
     cookies = []
     with use(alias):
         for person in get_user_model().objects.order_by("pk")[:PEOPLE]:
@@ -86,7 +86,7 @@ def log_in(alias: str) -> list[str]:
 
 @contextmanager
 def serving(alias: str) -> Iterator[None]:
-    """Let gunicorn serve the test project on a database."""
+    """Serve the test project with gunicorn, using this database."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
             *(sys.executable, "-m", "gunicorn", "--worker-class", "gthread"),
@@ -120,7 +120,7 @@ def _wait_for(server: subprocess.Popen) -> None:
 
 
 def ask(cookies: list[str], address: str, *, seconds: float, pause: float) -> Answers:
-    """Let everybody ask, again and again, for some seconds, as the page's script does."""
+    """Send the requests of all users for some seconds, as the page's script does."""
     answers = Answers()
     begin = time.perf_counter() + 0.5
 
@@ -157,7 +157,7 @@ def ask(cookies: list[str], address: str, *, seconds: float, pause: float) -> An
 def _get(
     connection: http.client.HTTPConnection, address: str, cookie: str, token: str = ""
 ) -> tuple[int, bytes, str]:
-    """Return the status, the content and the token of an answer."""
+    """Return status, content and ETag of a response."""
     headers = {"Cookie": cookie, **({"If-None-Match": token} if token else {})}
     connection.request("GET", address, headers=headers)
     response = connection.getresponse()

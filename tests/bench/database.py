@@ -1,4 +1,4 @@
-"""Runs all measurements on one database, which is made for it and removed again."""
+"""Runs all measurements on one database, which is created for them and removed."""
 
 import os
 import platform
@@ -31,11 +31,11 @@ def run(*, quick: bool) -> None:
     from tests.bench import launches, lives, reports, sizes, upkeeps
 
     parts: dict[str, Callable[..., str]] = {
-        "One tracked life": lives.report,
+        "The events of one task": lives.report,
         "A large payload": sizes.report,
-        "The price of a launch and of a task": launches.report,
+        "A launch and a whole task": launches.report,
         "Progress": reports.report,
-        "Upkeep": upkeeps.report,
+        "Maintenance": upkeeps.report,
     }
     connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
     try:

@@ -30,10 +30,10 @@ def report(*, quick: bool) -> str:
             run_queued_task()
         counts = len(launch.statements), len(launch.statements) + len(work.statements)
         rows.append(_build_row(name, launches[name], tasks[name], counts))
-    price = [rows[1][column] - rows[0][column] for column in range(1, 5)]
+    difference = [rows[1][column] - rows[0][column] for column in range(1, 5)]
     return write_table(
         ["", "launch, ms", "statements", "whole task, ms", "statements"],
-        [*rows, ("price of tracking", *price)],
+        [*rows, ("difference", *difference)],
     )
 
 

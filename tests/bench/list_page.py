@@ -1,4 +1,4 @@
-"""What a list of fifty tasks costs, here and at another commit.
+"""Measures a list of fifty tasks, here and at another commit.
 
 Each commit is measured in a process of its own. The processes take turns, so that a busy moment
 of the machine meets both.

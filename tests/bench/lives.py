@@ -1,4 +1,4 @@
-"""One tracked life: create, five times progress, complete, cleanup."""
+"""The events of one task: create, five times progress, complete, cleanup."""
 
 import uuid
 from typing import Any
@@ -11,9 +11,9 @@ from powercrud_tracking.factory import get_manager
 from tests.bench.meter import compare, measure, write_table
 
 FASTER = 5.0
-"""How many times faster than PowerCRUD's tracker we mean to be."""
-OVERHEAD = 1.5
-"""How many times the cost of the bare statements we mean to stay under."""
+"""Aim: at least so many times faster than PowerCRUD's tracker."""
+OVERHEAD = {"sqlite": 1.55, "postgresql": 1.35}
+"""Aim: at most so many times the time of the bare statements, by database."""
 STATEMENTS = 8
 
 ARGS = [[1, 2, 3], "price"]
@@ -48,7 +48,7 @@ def live(manager: Any, user: Any = None) -> str:
 
 
 def report(*, quick: bool) -> str:
-    """Return the table of a life by us, by PowerCRUD's tracker and by bare SQL."""
+    """Return the table of the events by this package, by PowerCRUD's tracker and by bare SQL."""
     ours = get_manager(progress_interval=0)
     theirs = PowerCRUDTracker(AsyncDashboardConfig("powercrud_tracking.AsyncTaskRecord"))
     live(ours)  # compiles the statements
@@ -78,13 +78,13 @@ def report(*, quick: bool) -> str:
         ["", "measured", "aim"],
         [
             ("times faster than PowerCRUD's tracker", them / us, f"at least {FASTER}"),
-            ("times bare SQL", us / bare, f"at most {OVERHEAD}"),
+            ("times bare SQL", us / bare, f"at most {OVERHEAD[connection.vendor]}"),
             ("SQL statements", statements[0], STATEMENTS),
-            ("of it our Python, ms", us - bare, ""),
+            ("Python code of this package, ms", us - bare, ""),
         ],
     )
     lives = write_table(
-        ["one life of 8 events", "ms", "SQL statements"],
+        ["8 events of one task", "ms", "SQL statements"],
         [(name, took[name], count) for name, count in zip(took, statements, strict=True)],
     )
     return f"{lives}\n\n{aims}"

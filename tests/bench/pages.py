@@ -1,4 +1,4 @@
-"""What a page costs with a short history of tasks and with a long one."""
+"""Measures the pages with a small number of tasks and with a large one."""
 
 import os
 import re
@@ -21,20 +21,20 @@ from django.utils import timezone
 SHORT, LONG = "default", "long"
 ROUNDS = 25
 PATIENCE = 4_000
-"""Milliseconds after which a slow page is not asked for again, three rounds apart."""
+"""Milliseconds after which a slow page is not requested again, except for three rounds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """What the addresses of pages are made of: rows of one history.
+    """The rows of one history from which the addresses of pages are built.
 
     Args:
-        succeeded: the name of a task that did.
-        failed: the name of one that did not.
+        succeeded: the name of a task that succeeded.
+        failed: the name of one that failed.
         func: the function that ran most often.
-        rare_func: one that hardly ran.
+        rare_func: one that ran rarely.
         flawless: one that ran often and never failed.
-        person: the key of who queued most.
+        person: the primary key of the user who queued most tasks.
         now: when the newest task was queued.
         middle: the position of the task in the middle of the history.
     """
@@ -69,17 +69,17 @@ PAGES: Mapping[str, Callable[[Sample], str]] = {
     "tab Failed": lambda of: to_list(status="failed"),
     "tab Lost": lambda of: to_list(status="lost"),
     "tab Succeeded": lambda of: to_list(status="success"),
-    "function, the commonest": lambda of: to_list(func=of.func),
+    "function, the most frequent": lambda of: to_list(func=of.func),
     "function, a rare one": lambda of: to_list(func=of.rare_func),
     "function and Failed": lambda of: to_list(func=of.func, status="failed"),
-    "a flawless function and Failed": lambda of: to_list(func=of.flawless, status="failed"),
+    "function that never fails and Failed": lambda of: to_list(func=of.flawless, status="failed"),
     "user": lambda of: to_list(user=of.person),
     "user and Failed": lambda of: to_list(user=of.person, status="failed"),
     "queued from/to, ten days": lambda of: to_days(of.now, 20, 10),
     "object, found often": lambda of: to_list(object="Book"),
     "object, found nowhere": lambda of: to_list(object="zeppelin"),
-    "words, found often": lambda of: to_list(q="completed"),
-    "words, found nowhere": lambda of: to_list(q="zeppelin"),
+    "text, found often": lambda of: to_list(q="completed"),
+    "text, found nowhere": lambda of: to_list(q="zeppelin"),
     "everything, found nowhere": lambda of: to_list(
         q="zeppelin", object="Book", func=of.func, user=of.person, status="failed"
     ),
@@ -113,7 +113,7 @@ def run(*, quick: bool) -> None:
         print(f"### Pages\n\n{report(counts, quick=quick)}\n", flush=True)
         if connections[LONG].vendor == "postgresql":
             table = crowd.report(LONG, quick=quick)
-            print(f"### Fifty people\n\n{table}\n", flush=True)
+            print(f"### Fifty users\n\n{table}\n", flush=True)
 
 
 @contextmanager
@@ -174,12 +174,12 @@ def _measure(
 
 
 def _join(values: list[str]) -> str:
-    """Return what both histories have, once if it is the same."""
+    """Return the values of both histories, once if they are equal."""
     return " / ".join(dict.fromkeys(values))
 
 
 class Visitor:
-    """Somebody who may see everything, and looks at one of the histories."""
+    """A user who may see all rows, with a client for one of the histories."""
 
     def __init__(self, alias: str) -> None:
         from django.contrib.auth import get_user_model
@@ -194,7 +194,7 @@ class Visitor:
             self._client.force_login(get_user_model().objects.get(pk=self.sample.person))
 
     def get(self, address: str, *, expect: int = 200, **headers: str) -> Any:
-        """Return what the page answers."""
+        """Return the response of the page."""
         with self._use():
             response = self._client.get(address, headers=headers)
         if response.status_code != expect:
@@ -202,7 +202,7 @@ class Visitor:
         return response
 
     def build_poll(self) -> Callable[[], Any]:
-        """Return the question of an open list to which nothing has happened."""
+        """Return a function that polls an open list in which nothing has changed."""
         address = build_poll(self.get(to_list()).content.decode())
         token = ""
 
@@ -211,7 +211,7 @@ class Visitor:
             with self._use():
                 response = self._client.get(address, headers={"If-None-Match": token})
             if response.status_code == 200:
-                # Now and then it is told, be it only that time goes by.
+                # Every fifteenth second the times of open tasks are updated.
                 token = response.headers["ETag"]
                 return ask()
             return response
@@ -220,7 +220,7 @@ class Visitor:
 
 
 def build_poll(page: str) -> str:
-    """Return the address that an open list asks, as its script makes it.
+    """Return the address that an open list polls, as its script builds it.
 
     Args:
         page: the list, as HTML.
@@ -231,7 +231,7 @@ def build_poll(page: str) -> str:
 
 
 def take_sample() -> Sample:
-    """Return what the addresses are made of, for the history in use."""
+    """Return the rows for the addresses, from the history in use."""
     from powercrud_tracking.models import AsyncTaskRecord
     from tests.bench.history import FLAWLESS, FUNCS
 

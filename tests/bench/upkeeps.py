@@ -31,9 +31,7 @@ def report(*, quick: bool) -> str:
 
     _make(KNOWN // share, status=Status.IN_PROGRESS, attempts=1, worker="elsewhere:1")
     _make_results()
-    rows.append(
-        _measure(f"reconcile {KNOWN // share:,} rows, all ended by a result", upkeep.reconcile)
-    )
+    rows.append(_measure(f"reconcile {KNOWN // share:,} rows, all with a result", upkeep.reconcile))
 
     AsyncTaskRecord.objects.all().delete()
     ended = timezone.now() - timedelta(days=40)
@@ -41,7 +39,8 @@ def report(*, quick: bool) -> str:
     rows.append(_measure(f"prune {OLD // share:,} rows", upkeep.prune))
 
     table = write_table(["", "ms", "SQL statements"], rows)
-    return f"{table}\n\nReconciling looks at the clusters for {looking:,.0f} ms of this."
+    sampling = f"{looking:,.0f} ms of reconciling are spent on reading the state of the clusters."
+    return f"{table}\n\n{sampling}"
 
 
 def _measure(name: str, run: Callable[[], Any]) -> tuple[str, float, int]:
@@ -51,7 +50,7 @@ def _measure(name: str, run: Callable[[], Any]) -> tuple[str, float, int]:
 
 
 def _make(count: int, **values: Any) -> None:
-    """Make rows that have said nothing for an hour."""
+    """Insert rows without activity for an hour."""
     before = timezone.now() - timedelta(hours=1)
     records = AsyncTaskRecord.objects
     with transaction.atomic():

@@ -84,7 +84,7 @@ def read_section(text, heading):
 
 def get_documented_environments():
     """Return the environments that the page on testing describes."""
-    rows = read_table(read("docs", "testing.md"), "| environment | what it tries |")
+    rows = read_table(read("docs", "testing.md"), "| environment | what it runs |")
     return {name for row in rows for name in re.findall(r"`([\w-]+)`", row[0])}
 
 
@@ -108,9 +108,7 @@ class TestSettingsPage:
         assert written == {key: repr(value).replace("'", '"') for key, value in defaults.items()}
 
     def test_its_logical_names_are_those_of_the_code(self):
-        rows = read_table(
-            read("docs", "settings.md"), "| logical name | default field | what it holds |"
-        )
+        rows = read_table(read("docs", "settings.md"), "| logical name | default field | content |")
 
         written = {name.split(" ")[0].strip("`"): field.strip("`") for name, field, _ in rows}
         aliases = re.findall(r"`(\w+)` \(or `(\w+)`\)", " ".join(row[0] for row in rows))
@@ -174,7 +172,7 @@ class TestSettingsPage:
 
 
 class TestChecksPage:
-    ROWS = read_table(read("docs", "checks.md"), "| id | what is wrong | example | what to type |")
+    ROWS = read_table(read("docs", "checks.md"), "| id | problem | example | solution |")
 
     def test_its_ids_are_those_of_the_code(self):
         in_code = {
@@ -242,9 +240,9 @@ def describe_writes(event):
             condition += f", on {describe_statuses(rule.only_on)} only"
         by_condition.setdefault(condition, []).append(name)
     for name in sorted(rule.increments):
-        by_condition.setdefault("goes up by one", []).append(name)
+        by_condition.setdefault("incremented by one", []).append(name)
     for name, statuses in rule.clears.items():
-        where = "emptied" if statuses == ALL else f"emptied on {describe_statuses(statuses)}"
+        where = "cleared" if statuses == ALL else f"cleared on {describe_statuses(statuses)}"
         by_condition.setdefault(where, []).append(name)
     return [
         [f"`{event}`", ", ".join(f"`{name}`" for name in names), condition]
@@ -256,7 +254,7 @@ class TestEventsPage:
     TEXT = read("docs", "events.md")
 
     def test_its_statuses_are_those_of_the_code(self):
-        rows = read_table(self.TEXT, "| status | shown as | what it says |")
+        rows = read_table(self.TEXT, "| status | shown as | meaning |")
 
         assert [row[:2] for row in rows] == [[f"`{s.value}`", str(s.label)] for s in Status]
 
@@ -277,7 +275,8 @@ class TestEventsPage:
         assert rows == [row for event in Event for row in describe_writes(event)]
 
     def test_the_fields_that_keep_a_row_from_an_event_are_those_of_the_table(self):
-        rows = read_table(self.TEXT, "| event | leaves a row alone in which this is filled |")
+        header = "| event | does not change a row in which this field is filled |"
+        rows = read_table(self.TEXT, header)
 
         assert rows == [
             [f"`{event}`", ", ".join(f"`{name}`" for name in sorted(rule.unless_filled))]
@@ -331,7 +330,7 @@ class TestSignalsPage:
 class TestPagesPage:
     def test_its_addresses_are_those_of_the_code(self):
         rows = read_table(
-            read("docs", "dashboard.md"), "| name | address | what it shows | for whom |"
+            read("docs", "dashboard.md"), "| name | address | content | who can open it |"
         )
         written = {name.strip("`"): address.strip("`") for name, address, *_ in rows}
 
@@ -441,7 +440,7 @@ class TestTree:
         assert sorted([*entries, "index"]) == sorted(page.stem for page in DOCS.glob("*.md"))
 
     @pytest.mark.parametrize("name", ["contributing", "changelog"])
-    def test_a_page_of_the_root_is_linked_and_taken_in(self, name):
+    def test_a_page_of_the_root_is_linked_and_included(self, name):
         assert LINK.findall(read("docs", f"{name}.md")) == [f"../{name.upper()}.md"]
         assert f'"{name}": "{name.upper()}.md"' in read("docs", "conf.py")
 
