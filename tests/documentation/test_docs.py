@@ -316,13 +316,13 @@ class TestCommandsPage:
 class TestSignalsPage:
     def test_its_arguments_are_those_that_are_sent(self):
         sent = re.findall(r"^ +(\w+)=", inspect.getsource(Recorder._send), flags=re.M)
-        rows = read_table(read("docs", "signals.md"), "| argument | what it is |")
+        rows = read_table(read("docs", "signals.md"), "| argument | meaning |")
 
         assert [row[0].strip("`") for row in rows] == sent
 
     def test_the_arguments_of_an_action_are_those_that_are_sent(self):
         _, _, sending = inspect.getsource(Attempt.finish).partition("task_acted.send_robust")
-        rows = read_table(read("docs", "signals.md"), "| argument | what it is of an action |")
+        rows = read_table(read("docs", "signals.md"), "| argument | meaning for an action |")
 
         assert [row[0].strip("`") for row in rows] == re.findall(r"^ +(\w+)=", sending, flags=re.M)
 
@@ -484,7 +484,7 @@ class TestActionsPage:
         assert [row[0] for row in rows] == [f"`{status}`" for status in Status]
 
     def test_it_names_the_columns_of_the_table_of_actions(self):
-        section = read_section(self.TEXT, "What is kept")
+        section = read_section(self.TEXT, "The table of actions")
 
         columns = {field.name for field in AsyncTaskAction._meta.fields} - {"id"}
 

@@ -227,10 +227,10 @@ def test_only_one_module_names_the_setting():
     assert naming == {"config.setting"}
 
 
-class TestWays:
+class TestPaths:
     """The architecture page names functions and files; a reader must find each of them."""
 
-    TEXT = PAGE.partition("## The way of one event")[2].partition("## Packages")[0]
+    TEXT = PAGE.partition("## The path of an event")[2].partition("## Packages")[0]
     CODE = "\n".join(path.read_text(encoding="utf-8") for path in FILES.values())
 
     @pytest.mark.parametrize("name", sorted(set(re.findall(r"`(?:\w+\.)*(\w+)\(\)`", TEXT))))
