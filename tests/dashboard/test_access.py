@@ -165,7 +165,7 @@ class TestVisible:
         found = response.context["overview"]
         assert {count.number for count in found.open.values()} == {1}
         assert {count.number for count in found.ended.values()} == {1}
-        assert sum(hour.total.number for hour in found.hours) == 5
+        assert sum(hour.total.number for hour in found.hours) == 6
         assert [timing.func for timing in found.timings] == [f"func.{auditor.pk}"]
         assert [group.count for group in found.errors] == [1, 1]
         # The queue holds everybody's tasks.

@@ -308,3 +308,38 @@ class TestLists:
 
         assert f'formaction="/tasks/{NAME}/cancel/"' in content
         assert f'formaction="/tasks/{OTHER}/cancel/"' not in content
+
+
+class TestMessages:
+    @pytest.fixture
+    def without_messages(self, settings):
+        settings.MIDDLEWARE = [each for each in settings.MIDDLEWARE if "messages" not in each]
+
+    @pytest.mark.usefixtures("without_messages")
+    def test_without_the_app_for_messages_the_address_carries_the_result(self, operator):
+        make_row(status="success")
+
+        response = operator.post(url("cancel"), follow=True)
+
+        assert get_messages(response) == ["It has ended already."]
+
+    @pytest.mark.usefixtures("without_messages")
+    def test_nobody_else_can_put_a_text_into_the_address(self, operator):
+        make_row()
+
+        response = operator.get(f"/tasks/{NAME}/?result=Your+account+is+locked")
+
+        assert get_messages(response) == []
+        assert "account" not in response.content.decode()
+
+    @pytest.mark.parametrize("polled", ["a/?poll=1", "overview/?window=24h&poll=1", "?poll="])
+    def test_a_poll_leaves_a_message_for_the_page_that_is_opened_next(self, operator, polled):
+        make_row("a", status="in_progress")
+        make_row(status="pending")
+        operator.post(url("cancel"))
+
+        answer = operator.get(f"/tasks/{polled}")
+        opened = operator.get("/tasks/")
+
+        assert "Cancelled." not in answer.content.decode()
+        assert get_messages(opened) == ["Cancelled."]

@@ -13,7 +13,7 @@ from powercrud_tracking.dashboard.overview.errors import ErrorGroup, group_error
 from powercrud_tracking.dashboard.overview.finished_tasks import LIMIT, read_finished_tasks
 from powercrud_tracking.dashboard.overview.throughput import Hour
 from powercrud_tracking.dashboard.overview.timings import Timing, get_timings
-from powercrud_tracking.lifecycle import FAILURES, FINISHED, OPEN, Status
+from powercrud_tracking.lifecycle import CANCELLED, FAILURES, FINISHED, OPEN, Status
 from powercrud_tracking.maintenance.queue import Queue, read_queue
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
 from powercrud_tracking.records.counts import (
@@ -109,8 +109,13 @@ class Overview:
 
     @property
     def failure_rate(self) -> float | None:
-        """The share of the window's ended tasks that failed; ``None`` if a count was capped."""
-        counts = self.ended or {}
+        """The share of the window's ended tasks that failed; ``None`` if a count was capped.
+
+        Cancelled tasks are left out: nobody knows how they would have ended.
+        """
+        counts = {
+            name: count for name, count in (self.ended or {}).items() if name not in CANCELLED
+        }
         total = sum(count.number for count in counts.values())
         if not total or any(count.has_more for count in counts.values()):
             return None

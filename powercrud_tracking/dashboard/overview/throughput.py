@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Expression
 from django.utils import timezone
 
-from powercrud_tracking.lifecycle import FAILURES, OPEN, Status
+from powercrud_tracking.lifecycle import CANCELLED, FAILURES, OPEN, Status
 from powercrud_tracking.models import AsyncTaskRecordQuerySet
 from powercrud_tracking.records.counts import Count, build_counts, get_count
 
@@ -19,6 +19,7 @@ OUTCOMES: Mapping[str, frozenset[Status]] = {
     "success": frozenset({Status.SUCCESS}),
     "open": OPEN,
     "broken": FAILURES,
+    "cancelled": CANCELLED,
 }
 """Name to statuses: the parts of a column of the chart."""
 

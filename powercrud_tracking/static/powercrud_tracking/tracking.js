@@ -38,7 +38,6 @@
 
     region.addEventListener("htmx:configRequest", (event) => {
       before = getStatuses();
-      ticked = new Set(getTicks().filter((tick) => tick.checked).map((tick) => tick.value));
       if (token) event.detail.headers["If-None-Match"] = token;
       const rows = [...document.querySelectorAll("[data-row][data-open]")];
       if (rows.length) event.detail.parameters.row = rows.map((row) => row.dataset.row);
@@ -48,6 +47,8 @@
     document.addEventListener("htmx:beforeSwap", (event) => {
       const { xhr, requestConfig } = event.detail;
       if (requestConfig.elt !== region) return;
+      // At this moment, not when the request was sent: somebody may have changed the selection since.
+      ticked = new Set(getTicks().filter((tick) => tick.checked).map((tick) => tick.value));
       if (xhr.status === 304 || isRedirected(xhr)) event.detail.shouldSwap = false;
     });
 
@@ -60,6 +61,7 @@
       paused.textContent = isAnswered ? "" : isRefused ? paused.dataset.refused : paused.dataset.text;
       // Rows that were replaced keep their selection.
       for (const tick of getTicks()) tick.checked ||= ticked.has(tick.value);
+      ticked.clear();
       const after = getStatuses();
       const changed = [...after].filter(([id, now]) => before.has(id) && before.get(id) !== now);
       if (changed.length) {
@@ -126,6 +128,21 @@
   document.addEventListener("htmx:load", (event) => showButtons(event.target));
   (document.querySelector(".tracking") ?? document.body).append(status);
   showButtons(document);
+})();
+
+// Forms that htmx sends: where the answer is not this page, the browser opens it, as without script.
+(() => {
+  const getForm = ({ detail }) => detail.requestConfig?.elt.closest?.("form.tracking-action");
+
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const { xhr } = event.detail;
+    if (!getForm(event) || !xhr.responseURL || new URL(xhr.responseURL).pathname === location.pathname) return;
+    event.detail.shouldSwap = false;
+    if (xhr.status < 400) location.assign(xhr.responseURL);
+  });
+  for (const name of ["htmx:responseError", "htmx:sendError"]) {
+    document.addEventListener(name, (event) => getForm(event)?.submit());
+  }
 })();
 
 // Selecting all rows of a page: <input type="checkbox" data-tick-all="NAME" hidden>.

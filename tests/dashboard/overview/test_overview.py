@@ -105,6 +105,15 @@ class TestReadOverview:
         assert [group.count for group in found.errors] == [count]
         assert found.failure_rate == 0.5
 
+    def test_cancelled_tasks_do_not_change_the_failure_rate(self):
+        for number, status in enumerate(["success", "failed", "cancelled", "cancelled"]):
+            make_run(f"task {number}", ago=timedelta(minutes=30), status=status)
+
+        found = read_overview(get_rows(), DEFAULT_WINDOW)
+
+        assert found.ended["cancelled"].number == 2
+        assert found.failure_rate == 0.5
+
     def test_the_overview_knows_whether_all_ended_tasks_were_read(self, monkeypatch):
         monkeypatch.setattr(overview, "LIMIT", 3)
         for number in range(2):

@@ -69,7 +69,7 @@ class TestGetHours:
         now = timezone.now()
         for hours, statuses in {
             0: STATUSES,
-            3: ("success", "success", "lost"),
+            3: ("success", "success", "lost", "cancelled"),
             24: STATUSES,
         }.items():
             for number, status in enumerate(statuses):
@@ -83,8 +83,8 @@ class TestGetHours:
 
         counted = {n: hour.numbers for n, hour in enumerate(reversed(hours)) if hour.total.number}
         assert counted == {
-            0: {"success": 1, "open": 2, "broken": 2},
-            3: {"success": 2, "open": 0, "broken": 1},
+            0: {"success": 1, "open": 2, "broken": 2, "cancelled": 0},
+            3: {"success": 2, "open": 0, "broken": 1, "cancelled": 1},
         }
 
     def test_an_hour_includes_its_start_and_excludes_its_end(self):
