@@ -94,6 +94,7 @@ class Look:
     width: int = 1280
     scheme: str = "light"
     language: str = "en-GB"
+    has_script: bool = True
 
     def __str__(self) -> str:
         return f"{self.scheme}-{self.width}"
@@ -178,6 +179,7 @@ class Visitor:
             color_scheme=look.scheme,
             device_scale_factor=scale,
             locale=look.language,
+            java_script_enabled=look.has_script,
             reduced_motion="reduce",
         )
         self.context.set_default_timeout(SECONDS * 1000)
