@@ -132,7 +132,9 @@ def find_objects(payload: Mapping[str, Any], config: DashboardConfig) -> Objects
         locks = bulk_arguments.find_keys(func, args) or {}
     if locks:
         return collect([(str(path), keys) for path, keys in locks.items()], limit=limit)
-    return collect(_find_instances(payload.get("affected_objects")), limit=limit)
+    instances = _find_instances(payload.get("affected_objects"))
+    # Most launches name no object: they must cost next to nothing.
+    return collect(instances, limit=limit) if instances else {}
 
 
 def _find_none(*args: Any) -> Objects:
