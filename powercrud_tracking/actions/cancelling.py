@@ -110,7 +110,7 @@ def _request(attempt: Attempt, record: Record, status: Status) -> ActionResult |
 def _is_kept_out(attempt: Attempt) -> bool:
     """Return whether the transaction of a task keeps others from writing to its row.
 
-    SQLite has one writer at a time: there the task is told first, and the row is written when
+    SQLite has one writer at a time: there the flag is set first, and the row is written when
     its transaction has been rolled back.
     """
     return connections[attempt.manager.get_database()].vendor == "sqlite"
