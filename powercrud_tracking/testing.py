@@ -214,9 +214,9 @@ def cancel_while_running(*, after: int = 0, by: Any = None, reason: str = "") ->
 
         assert_task(record, status="cancelled")
 
-    ``actions.cancel()`` is called once the task has started. The task is asked to stop at one of its next
-    reports of progress or calls of ``check_cancelled()``: each of them looks here, whereas in a
-    cluster one does so every 0.2 seconds.
+    ``actions.cancel()`` is called once the task has started. The task is asked to stop at one of
+    its next reports of progress or calls of ``check_cancelled()``: each of them looks here,
+    whereas in a cluster one does so every 0.2 seconds.
 
     Args:
         after: how many reports pass before the task is asked to stop.
